@@ -1,0 +1,22 @@
+"""What a genome is, and which network it means.
+
+    space     Space: what may be drawn
+    genome    Genome: integer genes; `draw`, `validate`
+    mutation  `forced` (children) and `neutral` (silent genes)
+    graph     Graph: the active nodes, their shapes and costs
+    layers    the primitive layers that blocks are made of
+    blocks    the blocks and function sets            <- a new block goes here
+    families  known networks as graphs
+    network   `build(graph)` -> nn.Module             <- a genome becomes a network here
+    errors    BadInput: the one line a user reads
+
+Only `network` needs torch, so it is imported by its own name.
+"""
+
+from cgp.errors import BadInput
+from cgp.genome import Genome, draw
+from cgp.graph import Graph, Node
+from cgp.layers import Shape
+from cgp.space import Space
+
+__all__ = ["BadInput", "Genome", "Graph", "Node", "Shape", "Space", "draw"]

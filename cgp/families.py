@@ -1,0 +1,54 @@
+"""Families: known networks as graphs, in their CIFAR form (32 x 32 images, global average pooling)."""
+
+from collections.abc import Callable
+
+from cgp.errors import BadInput, did_you_mean
+from cgp.graph import Graph
+from cgp.layers import Shape
+
+CIFAR10 = Shape(3, 32, 32)
+
+
+def vgg(depth: int, image: Shape = CIFAR10, classes: int = 10) -> Graph:
+    """VGG with batch normalisation (Simonyan and Zisserman 2014): `depth` 16 or 19.
+
+    Its convolutions alone: the fully connected layers give way to the common head.
+    """
+    per_stage = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}[depth]
+    blocks = list[str]()
+    for channels, count in zip((64, 128, 256, 512, 512), per_stage, strict=True):
+        blocks += [f"conv_{channels}_3"] * count + ["maxpool"]
+    return Graph.chain(blocks, image, classes)
+
+
+def resnet(depth: int, image: Shape = CIFAR10, classes: int = 10) -> Graph:
+    """CIFAR ResNet with option A shortcuts (He et al. 2015); `depth` is 6n + 2."""
+    count = (depth - 2) // 6
+    blocks = ["conv_16_3"] + ["res_16_3"] * count
+    for channels in (32, 64):
+        blocks += [f"res_{channels}_3_2"] + [f"res_{channels}_3"] * (count - 1)
+    return Graph.chain(blocks, image, classes)
+
+
+def densenet_bc(depth: int, growth: int, image: Shape = CIFAR10, classes: int = 10) -> Graph:
+    """DenseNet-BC with three dense blocks (Huang et al. 2016); `depth` is 6n + 4."""
+    stage = [f"dense_{growth}_3"] * ((depth - 4) // 6)
+    blocks = [f"conv_{2 * growth}_3", *stage, "transition", *stage, "transition", *stage, "activation"]
+    return Graph.chain(blocks, image, classes)
+
+
+FAMILIES: dict[str, Callable[[Shape, int], dict[str, Graph]]] = {
+    "vgg": lambda image, classes: {f"vgg-{d}": vgg(d, image, classes) for d in (16, 19)},
+    "resnet": lambda image, classes: {
+        f"resnet-{d}": resnet(d, image, classes) for d in (20, 32, 44, 56, 110)
+    },
+    "densenet": lambda image, classes: {"densenet-bc-100-12": densenet_bc(100, 12, image, classes)},
+}
+
+
+def family(name: str, image: Shape = CIFAR10, classes: int = 10) -> dict[str, Graph]:
+    """Return the networks of the family `name`, by name. Raises BadInput for an unknown family."""
+    if name not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise BadInput(f"unknown family {name!r}{did_you_mean(name, FAMILIES)}; families are: {known}")
+    return FAMILIES[name](image, classes)

@@ -1,0 +1,174 @@
+"""A genome: integer genes, frozen, valid by construction. No torch.
+
+Sequential wiring. Node n (counted from 1) reads node n - 1, and that is no gene; a block with two
+inputs reads a second, earlier node, and that is one. The depth gene says how many nodes are active;
+the nodes behind it are silent: they drift under mutation and wake when the depth grows.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cgp.blocks import block
+from cgp.errors import BadInput
+from cgp.graph import Flow, Graph
+from cgp.layers import Shape, measure
+from cgp.space import Space
+
+
+@dataclass(frozen=True)
+class Genome:
+    """Genes of `space.max_depth` nodes and the depth; see `validate` for what they may be."""
+
+    blocks: tuple[int, ...]  #: per node, an index into `space.names`
+    seconds: tuple[int, ...]  #: per node, where a second input would come from
+    depth: int
+
+    def graph(self, space: Space) -> Graph:
+        """Return the active nodes: what this genome means."""
+        return space.decode((self.blocks, self.seconds, self.depth))
+
+    def to_json(self, space: Space) -> dict[str, Any]:
+        """Return a plain value that `from_json` reads, with blocks by name."""
+        names = [space.names[gene] for gene in self.blocks]
+        return {"depth": self.depth, "blocks": names, "second_inputs": list(self.seconds)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], space: Space) -> "Genome":
+        """Read what `to_json` made. Raises BadInput, naming node and gene, if it is not in `space`."""
+        try:
+            names, seconds, depth = list(value["blocks"]), list(value["second_inputs"]), value["depth"]
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"genome: {error!r}; expected depth, blocks and second_inputs") from error
+        for n, name in enumerate(names, 1):
+            if name not in space.names:
+                raise BadInput(f"genome: node {n}, block gene {name!r}; expected one of {space.names}")
+        genome = cls(tuple(space.names.index(name) for name in names), tuple(seconds), depth)
+        validate(genome, space)
+        return genome
+
+
+def validate(genome: Genome, space: Space) -> None:
+    """Raise BadInput, naming node and gene, unless `genome` could have been drawn from `space`."""
+    for what, genes in (("block", genome.blocks), ("second-input", genome.seconds)):
+        if len(genes) != space.max_depth:
+            raise BadInput(f"genome: {len(genes)} {what} genes; expected {space.max_depth}, one per node")
+    if type(genome.depth) is not int or not space.min_depth <= genome.depth <= space.max_depth:
+        raise BadInput(f"genome: depth gene {genome.depth!r}; expected {space.min_depth}..{space.max_depth}")
+    for n, (gene, second) in enumerate(zip(genome.blocks, genome.seconds, strict=True), 1):
+        if gene not in space.choices(n):
+            names = [space.names[choice] for choice in space.choices(n)]
+            raise BadInput(f"genome: node {n}, block gene {gene!r}; expected one of {names}")
+        if type(second) is not int or second not in space.second_inputs(n):
+            expected = space.second_inputs(n)
+            raise BadInput(
+                f"genome: node {n}, second-input gene {second!r}; expected {expected[0]}..{expected[-1]}"
+            )
+    shrinking = [n for n, gene in enumerate(genome.blocks, 1) if space.shrinks[gene]]
+    if len(shrinking) > space.max_downsamplings:
+        raise BadInput(
+            f"genome: node {shrinking[-1]}, block gene downsamples once more than the "
+            f"{space.max_downsamplings} that images of {tuple(space.image)} afford"
+        )
+    if not within_limits(genome, space):
+        graph = genome.graph(space)
+        raise BadInput(
+            f"genome: {graph.params:,} parameters, {graph.flops:,} FLOPs; expected within "
+            f"max_params {space.max_params}, max_flops {space.max_flops}"
+        )
+
+
+def within_limits(genome: Genome, space: Space) -> bool:
+    """Whether the network of `genome` keeps the limits of `space`."""
+    if not space.limited:
+        return True
+    graph = genome.graph(space)
+    return space.admits(graph.params, graph.flops)
+
+
+def draw(space: Space, rng: np.random.Generator, turned_away: Counter[str] | None = None) -> Genome:
+    """Draw a genome in time linear in its nodes, without rejecting any draw.
+
+    The depth is uniform over the range, both ends included. `turned_away`, where given, counts the
+    block genes that gave way to the limits: `downsamplings` and `size` (parameters or FLOPs).
+    """
+    count = space.max_depth
+    depth = int(rng.integers(space.min_depth, count + 1))
+    genes = np.asarray(space.later_choices)[rng.integers(len(space.later_choices), size=count)]
+    genes[0] = space.first_choices[rng.integers(len(space.first_choices))]
+    nodes = np.arange(1, count + 1)
+    lowest = np.maximum(0, nodes - space.levels_back)
+    seconds = lowest + (rng.random(count) * (np.maximum(1, nodes - 1) - lowest)).astype(np.int64)
+    surplus = _surplus_downsamplings(genes, depth, space, rng)
+    for n in surplus:
+        plain = space.plain(n + 1)
+        genes[n] = plain[rng.integers(len(plain))]
+    blocks = genes.tolist()
+    shrunk = _fit(blocks, seconds.tolist(), depth, space, rng) if space.limited else 0
+    if turned_away is not None:
+        turned_away.update(downsamplings=len(surplus), size=shrunk)
+    return Genome(tuple(blocks), tuple(seconds.tolist()), depth)
+
+
+def _surplus_downsamplings(
+    genes: np.ndarray[Any, np.dtype[np.int64]], depth: int, space: Space, rng: np.random.Generator
+) -> list[int]:
+    """Indices of the downsampling genes that the image does not afford.
+
+    Which ones stay is drawn at random among the active nodes first, so that silent nodes do not
+    take the few there are.
+    """
+    shrinking = np.flatnonzero(np.asarray(space.shrinks)[genes])
+    active = int(np.searchsorted(shrinking, depth))
+    order = np.concatenate([rng.permutation(active), active + rng.permutation(len(shrinking) - active)])
+    return [int(n) for n in shrinking[order[space.max_downsamplings :]]]
+
+
+def _fit(blocks: list[int], seconds: list[int], depth: int, space: Space, rng: np.random.Generator) -> int:
+    """Replace, in one pass, active genes after which the limits could no longer be kept.
+
+    A block stays if the nodes behind it still fit when filled with the cheapest block; the space
+    guarantees that the cheapest block itself always does. Returns how many were replaced.
+    """
+    flows, params, flops, replaced = [Flow(space.image)], 0, 0, 0
+    for n in range(1, depth + 1):
+        plain = space.plain(n)
+        cheapest = space.cheapest[n > 1]
+        others = [plain[i] for i in rng.permutation(len(plain))] + [cheapest]
+        for gene in [blocks[n - 1], *others]:
+            flow, cost = _step(space, gene, flows, n, seconds[n - 1])
+            rest = _cheapest_rest(space, flow, depth - n)
+            if space.admits(params + cost[0] + rest[0], flops + cost[1] + rest[1]):
+                break
+        replaced += gene != blocks[n - 1]
+        blocks[n - 1] = gene
+        flows.append(flow)
+        params, flops = params + cost[0], flops + cost[1]
+    return replaced
+
+
+def _step(space: Space, gene: int, flows: list[Flow], n: int, second: int) -> tuple[Flow, tuple[int, int]]:
+    chosen = space.blocks[gene]
+    sources = [flows[n - 1], flows[second]][: chosen.arity]
+    stride = max(source.stride for source in sources)
+    channels = [source.shape.channels for source in sources]
+    joined = sum(channels) if chosen.join == "concat" else max(channels)
+    height, width = space.image.height // stride, space.image.width // stride
+    shape = Shape(joined, height, width)
+    step = measure(chosen.layers(shape), shape)
+    return Flow(step.shape, stride * step.stride), (step.params, step.flops)
+
+
+def _cheapest_rest(space: Space, flow: Flow, nodes: int) -> tuple[int, int]:
+    """Parameters and FLOPs of `nodes` cheapest blocks and the head behind `flow`."""
+    shape, params, flops = flow.shape, 0, 0
+    layers = block(space.names[space.cheapest[1]]).layers
+    for left in range(nodes, 0, -1):
+        step = measure(layers(shape), shape)
+        if step.shape == shape:  # from here on every node costs the same
+            params, flops = params + left * step.params, flops + left * step.flops
+            break
+        shape, params, flops = step.shape, params + step.params, flops + step.flops
+    return params + (shape.channels + 1) * space.classes, flops + 2 * shape.channels * space.classes

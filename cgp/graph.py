@@ -1,0 +1,146 @@
+"""What a genome means: its active nodes in topological order, and what they cost. No torch."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from cgp.blocks import block
+from cgp.errors import BadInput
+from cgp.layers import Measure, Shape, joined, measure
+
+
+@dataclass(frozen=True)
+class Node:
+    """An active node: a block name and the nodes it reads (0 is the image)."""
+
+    block: str
+    inputs: tuple[int, ...]
+
+
+class Flow(NamedTuple):
+    """What reaches one point of the network."""
+
+    shape: Shape
+    stride: int = 1  #: by how much height and width have shrunk
+    field: int = 1  #: receptive field, in pixels of the image
+    convs: int = 0  #: convolutions on the longest path from the image
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network's active nodes, its image and number of classes; node n reads nodes below n.
+
+    The head is global average pooling and a linear layer. Raises BadInput, naming the node, where
+    the nodes do not form such a network.
+    """
+
+    nodes: tuple[Node, ...]
+    image: Shape
+    classes: int
+
+    @classmethod
+    def chain(cls, blocks: list[str], image: Shape, classes: int) -> "Graph":
+        """Return the graph in which each of `blocks` reads the one before."""
+        return cls(tuple(Node(name, (n,)) for n, name in enumerate(blocks)), image, classes)
+
+    def __post_init__(self) -> None:
+        """Check inputs, arity, and that no node is dead."""
+        read = {source for node in self.nodes for source in node.inputs} | {len(self.nodes)}
+        for n, node in enumerate(self.nodes, 1):
+            arity = block(node.block).arity
+            if len(node.inputs) != arity or not all(0 <= source < n for source in node.inputs):
+                raise BadInput(
+                    f"node {n} ({node.block}): inputs {list(node.inputs)}; expected {arity} of 0..{n - 1}"
+                )
+            if n not in read:
+                raise BadInput(f"node {n} ({node.block}): read by no node; expected active nodes only")
+        if not self.nodes or self.classes < 1:
+            raise BadInput(f"graph of {len(self.nodes)} nodes, {self.classes} classes; expected 1 or more")
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the canonical graph (hex): equal exactly for equal networks."""
+        nodes = [
+            (node.block, sorted(node.inputs) if block(node.block).join == "sum" else node.inputs)
+            for node in self.nodes
+        ]
+        text = json.dumps([nodes, self.image, self.classes], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def aligned(self, n: int) -> tuple[Shape, list[int]]:
+        """Return the joined input shape of node `n` and by how much each input is max-pooled first."""
+        flows = [self.flows[source] for source in self.nodes[n - 1].inputs]
+        stride = max(flow.stride for flow in flows)
+        ratios = [stride // flow.stride for flow in flows]
+        shapes = [
+            Shape(flow.shape.channels, flow.shape.height // ratio, flow.shape.width // ratio)
+            for flow, ratio in zip(flows, ratios, strict=True)
+        ]
+        return joined(shapes, block(self.nodes[n - 1].block).join), ratios
+
+    @cached_property
+    def _walk(self) -> tuple[list[Flow], list[Measure]]:
+        flows, measures = [Flow(self.image)], list[Measure]()
+        self.__dict__["flows"] = flows  # `aligned` reads the flows found so far
+        for n, node in enumerate(self.nodes, 1):
+            shape, ratios = self.aligned(n)
+            step = measure(block(node.block).layers(shape), shape)
+            sources = [flows[source] for source in node.inputs]
+            stride = max(source.stride for source in sources)
+            pairs = zip(sources, ratios, strict=True)
+            field = max(source.field + (ratio - 1) * source.stride for source, ratio in pairs)
+            convs = max(source.convs for source in sources) + step.convs
+            flows.append(Flow(step.shape, stride * step.stride, field + step.reach * stride, convs))
+            measures.append(step)
+        return flows, measures
+
+    @cached_property
+    def flows(self) -> list[Flow]:
+        """What leaves the image (index 0) and every node."""
+        return self._walk[0]
+
+    @property
+    def depth(self) -> int:
+        """Active nodes."""
+        return len(self.nodes)
+
+    @property
+    def conv_layers(self) -> int:
+        """Convolutions on the longest path."""
+        return self._walk[0][-1].convs
+
+    @property
+    def receptive_field(self) -> int:
+        """Receptive field of the last node, in pixels of the image."""
+        return self._walk[0][-1].field
+
+    @property
+    def features(self) -> int:
+        """Channels that reach the head."""
+        return self._walk[0][-1].shape.channels
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters, head included."""
+        return sum(step.params for step in self._walk[1]) + (self.features + 1) * self.classes
+
+    @property
+    def flops(self) -> int:
+        """Forward FLOPs per image of convolutions and head; a multiply-add is two."""
+        return sum(step.flops for step in self._walk[1]) + 2 * self.features * self.classes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain value that `from_json` reads."""
+        nodes = [[node.block, *node.inputs] for node in self.nodes]
+        return {"image": list(self.image), "classes": self.classes, "nodes": nodes}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Graph":
+        """Read what `to_json` made. Raises BadInput, naming the node, for anything else."""
+        try:
+            nodes = tuple(Node(str(name), tuple(map(int, inputs))) for name, *inputs in value["nodes"])
+            return cls(nodes, Shape(*map(int, value["image"])), int(value["classes"]))
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"not a graph: {error!r}; expected image, classes and nodes") from error

@@ -1,0 +1,154 @@
+"""What may be drawn: blocks, depth range, image, limits."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from cgp.blocks import Block, block, function_set
+from cgp.errors import BadInput
+from cgp.graph import Graph, Node
+from cgp.layers import Shape
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space in sequential wiring: a chain of `max_depth` nodes, of which `depth` are active.
+
+    Raises BadInput at construction when no genome could be drawn from it.
+    """
+
+    function_set: str  #: name of a set, or comma-separated block names
+    min_depth: int  #: fewest active nodes, inclusive
+    max_depth: int  #: most active nodes, inclusive; also the number of nodes of a genome
+    image: Shape  #: channels, height, width of one image
+    classes: int
+    levels_back: int = 10  #: how many nodes back a second input may reach
+    max_params: int | None = None  #: limit on trainable parameters of the network
+    max_flops: int | None = None  #: limit on forward FLOPs per image
+
+    def __post_init__(self) -> None:
+        """Check that a genome of any depth in the range exists."""
+        if self.min_depth < 1:
+            raise BadInput(f"--num-min-depth: {self.min_depth}; expected at least 1")
+        if self.max_depth < self.min_depth:
+            raise BadInput(
+                f"--num-max-depth: {self.max_depth} is below --num-min-depth {self.min_depth}; "
+                "expected min <= max"
+            )
+        if self.levels_back < 2:
+            raise BadInput(
+                f"--levels-back: {self.levels_back}; expected at least 2, as the node one back is "
+                "connected already"
+            )
+        if strided := [name for name in self.names if getattr(block(name), "step", 1) > 1]:
+            raise BadInput(
+                f"--function-set: {strided[0]!r} has a step; expected blocks that keep the size, "
+                "or maxpool, avgpool, transition"
+            )
+        if not self.plain(1) or not self.plain(2):
+            raise BadInput(
+                f"--function-set: {self.function_set!r} has no block with one input that keeps the "
+                "size; add one such as conv_32_3"
+            )
+        smallest = min(self.image.height, self.image.width)
+        if smallest < 2 and any(chosen.stride > 1 for chosen in self.blocks):
+            raise BadInput(
+                f"--image-size: images are {smallest} pixels; expected at least 2 for the pooling "
+                f"in function set {self.function_set!r}"
+            )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        cheapest = self.cheapest_graph
+        for flag, limit, cost, unit in (
+            ("--max-params", self.max_params, cheapest.params, "parameters"),
+            ("--max-flops", self.max_flops, cheapest.flops, "FLOPs"),
+        ):
+            if limit is not None and cost > limit:
+                raise BadInput(
+                    f"{flag}: {limit:,} is out of reach: the cheapest network of "
+                    f"{self.function_set!r} at depth {self.max_depth} has {cost:,} {unit}; raise the "
+                    "limit or lower --num-max-depth"
+                )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Block names; a block gene is an index into them."""
+        chosen = function_set(self.function_set)
+        return tuple(dict.fromkeys(chosen.stem + chosen.blocks))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks behind `names`."""
+        return tuple(block(name) for name in self.names)
+
+    @cached_property
+    def first_choices(self) -> tuple[int, ...]:
+        """Block genes that node 1 may have: the stem of the set, or its blocks with one input."""
+        stem = function_set(self.function_set).stem
+        wanted = stem or [n for n, b in zip(self.names, self.blocks, strict=True) if b.arity == 1]
+        return tuple(self.names.index(name) for name in wanted)
+
+    @cached_property
+    def later_choices(self) -> tuple[int, ...]:
+        """Block genes that nodes 2, 3, ... may have."""
+        return tuple(self.names.index(name) for name in function_set(self.function_set).blocks)
+
+    def choices(self, node: int) -> tuple[int, ...]:
+        """Block genes that `node` (counted from 1) may have."""
+        return self.first_choices if node == 1 else self.later_choices
+
+    def plain(self, node: int) -> list[int]:
+        """Block genes of `node` with one input that keep height and width."""
+        return [g for g in self.choices(node) if self.blocks[g].arity == 1 and not self.shrinks[g]]
+
+    @cached_property
+    def shrinks(self) -> tuple[bool, ...]:
+        """For each block gene, whether it downsamples."""
+        return tuple(chosen.stride > 1 for chosen in self.blocks)
+
+    @cached_property
+    def max_downsamplings(self) -> int:
+        """How many downsamplings the image affords: floor(log2(size)) - 2, at least 1."""
+        return max(1, min(self.image.height, self.image.width).bit_length() - 3)
+
+    def second_inputs(self, node: int) -> range:
+        """Nodes (0 is the image) that the second input of `node` may come from.
+
+        The node one back is the first input already and is left out where there is another.
+        """
+        return range(max(0, node - self.levels_back), max(1, node - 1))
+
+    @cached_property
+    def cheapest(self) -> tuple[int, int]:
+        """The cheapest plain block gene for node 1 and for later nodes, by parameters."""
+
+        def params(gene: int) -> int:
+            return Graph.chain([self.names[gene]] * 2, self.image, self.classes).params
+
+        return min(self.plain(1), key=params), min(self.plain(2), key=params)
+
+    @cached_property
+    def cheapest_graph(self) -> Graph:
+        """The chain of cheapest blocks at the greatest depth, which every limit must admit."""
+        first, later = (self.names[gene] for gene in self.cheapest)
+        return Graph.chain([first] + [later] * (self.max_depth - 1), self.image, self.classes)
+
+    @property
+    def limited(self) -> bool:
+        """Whether parameters or FLOPs are limited."""
+        return self.max_params is not None or self.max_flops is not None
+
+    def admits(self, params: int, flops: int) -> bool:
+        """Whether a network with so many parameters and FLOPs is within the limits."""
+        return (self.max_params is None or params <= self.max_params) and (
+            self.max_flops is None or flops <= self.max_flops
+        )
+
+    def decode(self, genes: tuple[tuple[int, ...], tuple[int, ...], int]) -> Graph:
+        """Return the graph of `(block genes, second inputs, depth)`: the active nodes of the chain."""
+        chosen, seconds, depth = genes
+        nodes = tuple(
+            Node(self.names[gene], (n - 1, second) if self.blocks[gene].arity == 2 else (n - 1,))
+            for n, gene, second in zip(range(1, depth + 1), chosen, seconds, strict=False)
+        )
+        return Graph(nodes, self.image, self.classes)

@@ -1,0 +1,140 @@
+"""Weights that describe themselves, written atomically: tensors as safetensors, the rest as JSON.
+
+    MODEL/best.safetensors   weights of the best validation epoch
+    MODEL/last.safetensors   weights and optimizer state of the last epoch, and all that training needs
+                             to go on from there
+
+Both carry their description as JSON in the file's header, so that a file is whole or absent.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from cgp.errors import BadInput
+from evaluate.files import BEST, LAST, write_atomically
+
+_OPTIMIZER = "optimizer/"  # prefix of the optimizer's tensors beside the network's own names
+
+
+def write_weights(
+    path: Path, network: nn.Module, description: dict[str, Any], optimizer: Optimizer | None = None
+) -> None:
+    """Write the network's tensors, and the optimizer's where given, with `description` (JSON-able)."""
+    tensors = dict(network.state_dict())
+    if optimizer is not None:
+        state = optimizer.state_dict()
+        description = description | {"param_groups": state["param_groups"]}
+        for index, values in state["state"].items():
+            tensors |= {f"{_OPTIMIZER}{index}/{name}": value for name, value in values.items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain, {"description": json.dumps(description)}))
+
+
+def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
+    """Load tensors from `path` into `network` (and `optimizer`) and return the description.
+
+    Raises BadInput, naming the file, where it is missing, truncated or of another network.
+    """
+    tensors, description = read_tensors(path)
+    mine = {name: t for name, t in tensors.items() if not name.startswith(_OPTIMIZER)}
+    try:
+        network.load_state_dict(mine)
+        if optimizer is not None:
+            state: dict[int, dict[str, Tensor]] = {}
+            for name in sorted(tensors.keys() - mine.keys()):
+                index, key = name.removeprefix(_OPTIMIZER).split("/")
+                state.setdefault(int(index), {})[key] = tensors[name]
+            groups = description["param_groups"]
+            for group in groups:  # JSON knows no tuples
+                group.update({k: tuple(v) for k, v in group.items() if k == "betas"})
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{path}: not the weights of this network ({reason}); check its folder") from error
+    return description
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return all tensors and the description in `path`. Raises BadInput, naming it, if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+            return tensors, json.loads(file.metadata()["description"])
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such checkpoint; expected the weights of a trained model") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{path}: corrupt or truncated checkpoint ({error}); only this model is affected: "
+            "replay it with --retrain"
+        ) from error
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; the last epoch is checkpointed."""
+
+
+class ModelFolder:
+    """The folder of one model while it is trained: checkpoints, curve and log."""
+
+    def __init__(self, path: Path, about: dict[str, Any], stop_file: Path | None = None) -> None:
+        """Use `path`, an existing folder; `about` goes into every checkpoint's description."""
+        self.path, self.about, self.stop_file = path, about, stop_file
+
+    def log(self, text: str) -> Path:
+        """Append `text` to the log and return its path."""
+        path = self.path / "log.txt"
+        with path.open("a") as file:
+            file.write(text.rstrip() + "\n")
+        return path
+
+    def discard_corrupt(self) -> None:
+        """Remove a last checkpoint that cannot be read, so that training starts over."""
+        path = self.path / LAST
+        try:
+            if path.exists():
+                read_tensors(path)
+        except BadInput as error:
+            self.log(f"training starts over: {error}")
+            path.unlink()
+
+    def resume(
+        self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
+    ) -> list[dict[str, float]]:
+        """Load the last epoch's state, where there is one, and return the curve so far."""
+        if not (self.path / LAST).exists():
+            return []
+        description = read_weights(self.path / LAST, network, optimizer)
+        scheduler.load_state_dict(description["scheduler"])
+        curve: list[dict[str, float]] = description["curve"]
+        return curve
+
+    def keep(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        scheduler: LRScheduler,
+        curve: list[dict[str, float]],
+        best: bool,
+    ) -> None:
+        """Checkpoint the epoch that ends `curve`; `best` says that it validates best so far.
+
+        The best weights go first: were the process to end in between, the epoch is trained again,
+        to the same weights. Raises Interrupted, once all is written, when the stop file is there.
+        """
+        about = self.about | {"epoch": len(curve), "metrics": curve[-1]}
+        if best:
+            write_weights(self.path / BEST, network, about)
+        about |= {"scheduler": scheduler.state_dict(), "curve": curve}
+        write_weights(self.path / LAST, network, about, optimizer)
+        rows = [",".join(curve[0]), *(",".join(map(repr, row.values())) for row in curve)]
+        write_atomically(self.path / "curve.csv", ("\n".join(rows) + "\n").encode())
+        if self.stop_file is not None and self.stop_file.exists():
+            raise Interrupted

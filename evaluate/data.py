@@ -1,0 +1,164 @@
+"""Images as arrays that all workers share, with fixed train, validation and test indices.
+
+A dataset is read and split once, into a cache of memory-mapped uint8; workers open the cache. The
+split is stratified and depends on the dataset alone, never on the run's seed.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgp.errors import BadInput
+from cgp.layers import Shape
+from evaluate.datasets import Raw, dataset, folder_path
+from evaluate.job import DataSpec
+
+SPLIT_SEED = 0
+CACHE_FORMAT = 1
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset in memory-mapped form."""
+
+    images: NDArray[np.uint8]  #: (count, channels, height, width)
+    labels: NDArray[np.int64]  #: (count,)
+    splits: dict[str, Indices]  #: train, validation, test
+    classes: list[str]
+    mean: tuple[float, ...]  #: per channel, of the training images, on the scale 0..255
+    std: tuple[float, ...]
+    flip: bool  #: whether mirrored images are fair augmentation
+    fingerprint: str  #: SHA-256 of images, labels and splits
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one image."""
+        return Shape(*self.images.shape[1:])
+
+
+@lru_cache(maxsize=1)
+def load(spec: DataSpec, download: bool = False) -> Data:
+    """Open the dataset's cache, made first where it is missing.
+
+    Raises BadInput where the dataset is unknown, its files are missing, unreadable or do not match,
+    or `train_size` asks for more than there is.
+    """
+    entry = dataset(spec)
+    folder = _cache_root() / _key(spec)
+    if not (folder / "meta.json").exists():
+        raw = entry.read(spec, download)
+        folder = _cache_root() / _key(spec)  # a download has changed the files the key speaks of
+        _write(folder, raw, _split(raw, spec), entry.flip)
+    meta = json.loads((folder / "meta.json").read_text())
+    # Mode "c" is shared and read-only on disk, yet writable to torch, which warns otherwise.
+    images, labels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels"))
+    splits = {name: np.load(folder / f"{name}.npy") for name in ("train", "validation", "test")}
+    return Data(
+        images,
+        labels,
+        splits,
+        meta["classes"],
+        tuple(meta["mean"]),
+        tuple(meta["std"]),
+        meta["flip"],
+        meta["fingerprint"],
+    )
+
+
+def _cache_root() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "cgp-evolve"
+
+
+def _key(spec: DataSpec) -> str:
+    """Name of the cache folder: it changes with the request and with the source's files."""
+    if spec.name == "digits":
+        files: list[Path] = []
+    else:
+        base = folder_path(spec) if spec.name.startswith("folder:") else Path(spec.data_dir)
+        files = sorted(path for path in base.rglob("*") if path.is_file())
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    text = json.dumps([CACHE_FORMAT, asdict(spec), stats])
+    kind = spec.name.split(":")[0]
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _split(raw: Raw, spec: DataSpec) -> dict[str, Indices]:
+    """Stratified indices: the source's own test split or a fifth; a tenth (a fifth of a small set)
+    of the rest to validate; `train_size` of what remains to train."""
+    everything = np.arange(len(raw.labels))
+    if raw.test_from is None:
+        rest, test = _stratified(everything, raw, max(len(raw.classes), len(everything) // 5), spec)
+    else:
+        rest, test = everything[: raw.test_from], everything[raw.test_from :]
+    held_out = len(rest) // (4 if len(rest) < 10_000 else 10)
+    train, validation = _stratified(rest, raw, max(len(raw.classes), held_out), spec)
+    if spec.train_size is not None and spec.train_size != len(train):
+        if not len(raw.classes) <= spec.train_size <= len(train):
+            raise BadInput(
+                f"--train-size: {spec.train_size}; {spec.name} has {len(train)} training images, "
+                f"expected {len(raw.classes)}..{len(train)}"
+            )
+        if len(train) - spec.train_size < len(raw.classes):  # too few left over to stratify
+            train = train[: spec.train_size]
+        else:
+            _, train = _stratified(train, raw, spec.train_size, spec)
+    return {"train": np.sort(train), "validation": np.sort(validation), "test": np.sort(test)}
+
+
+def _stratified(indices: Indices, raw: Raw, count: int, spec: DataSpec) -> tuple[Indices, Indices]:
+    """Part `indices` in (rest, `count` of them) with equal shares of every class."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        rest, chosen = train_test_split(
+            indices, test_size=count, stratify=raw.labels[indices], random_state=SPLIT_SEED
+        )
+    except ValueError as error:
+        fewest = int(np.bincount(raw.labels[indices], minlength=len(raw.classes)).min())
+        raise BadInput(
+            f"--dataset {spec.name}: {len(indices)} images of {len(raw.classes)} classes, the smallest "
+            f"with {fewest}, are too few to split; expected at least 5 of each"
+        ) from error
+    return rest, chosen
+
+
+def _write(folder: Path, raw: Raw, splits: dict[str, Indices], flip: bool) -> None:
+    """Write the cache beside its place and move it there, so that a killed write leaves nothing."""
+    digest = hashlib.sha256()
+    for array in (raw.images, raw.labels, *splits.values()):
+        digest.update(np.ascontiguousarray(array).data)
+    train = raw.images[splits["train"]].reshape(len(splits["train"]), raw.images.shape[1], -1)
+    mean = train.mean((0, 2), dtype=np.float64)
+    std = np.sqrt(np.mean(np.square(train, dtype=np.float64), (0, 2)) - mean**2)
+    meta = {
+        "classes": raw.classes,
+        "mean": mean.tolist(),
+        "std": np.maximum(std, 1e-3).tolist(),
+        "flip": flip,
+        "fingerprint": digest.hexdigest(),
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent))
+        for name, array in {"images": raw.images, "labels": raw.labels, **splits}.items():
+            np.save(draft / f"{name}.npy", np.ascontiguousarray(array))
+        (draft / "meta.json").write_text(json.dumps(meta))
+        draft.chmod(0o755)
+        draft.rename(folder)
+    except OSError as error:
+        if (folder / "meta.json").exists():  # another process was quicker
+            return
+        raise BadInput(
+            f"{folder.parent}: cannot keep the dataset's cache there ({error.strerror}); "
+            "free some space or set XDG_CACHE_HOME to a writable folder"
+        ) from error

@@ -1,0 +1,172 @@
+"""The datasets by name, and how each is read from its files into uint8 arrays.
+
+To add one: write a reader `(spec, download) -> Raw` and enter it in `DATASETS`. torchvision and
+scikit-learn are imported in the readers alone, so that workers, which read a cache, load neither.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from cgp.errors import BadInput, did_you_mean
+from evaluate.job import DataSpec
+
+
+class Raw(NamedTuple):
+    """Images (count, channels, height, width) uint8 and labels (count,) int64, as read.
+
+    `test_from` is where the test images begin; None where the source has no test split of its own.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: list[str]
+    test_from: int | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A reader, and whether a mirrored image still shows its class."""
+
+    read: Callable[[DataSpec, bool], Raw]
+    flip: bool
+
+
+def _digits(spec: DataSpec, download: bool) -> Raw:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    images = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
+    return Raw(images, found.target.astype(np.int64), [str(digit) for digit in range(10)], None)
+
+
+def _torchvision(spec: DataSpec, download: bool, name: str, arguments: tuple[Any, Any]) -> Raw:
+    """Read both splits of `torchvision.datasets.NAME`; `arguments` tell train from test."""
+    from torchvision import datasets
+
+    parts = []
+    for argument in arguments:
+        try:
+            parts.append(getattr(datasets, name)(spec.data_dir, **argument, download=download))
+        except RuntimeError as error:
+            if "not found" not in str(error).lower():
+                raise
+            raise BadInput(
+                f"--dataset {spec.name}: its files are not in --data-dir {spec.data_dir!r}; "
+                "add --download, or put torchvision's files there"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"--dataset {spec.name}: cannot read its files in --data-dir {spec.data_dir!r}: {error}; "
+                "check them, or remove them and add --download"
+            ) from error
+    images = [_channels_first(np.asarray(part.data)) for part in parts]
+    labels = [np.asarray(getattr(part, "targets", getattr(part, "labels", None))) for part in parts]
+    for half, own, given in zip(("training", "test"), images, labels, strict=True):
+        if len(own) != len(given):
+            raise BadInput(
+                f"--dataset {spec.name}: {len(own)} {half} images but {len(given)} labels in "
+                f"--data-dir {spec.data_dir!r}; expected as many"
+            )
+    classes = [str(c) for c in getattr(parts[0], "classes", range(int(labels[0].max()) + 1))]
+    return Raw(np.concatenate(images), np.concatenate(labels).astype(np.int64), classes, len(images[0]))
+
+
+def _channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (count, channels, height, width) of grey, channels-last or channels-first images."""
+    if images.ndim == 3:
+        return images[:, None]
+    return images if images.shape[1] in (1, 3) else images.transpose(0, 3, 1, 2)
+
+
+def _folder(spec: DataSpec, download: bool) -> Raw:
+    """Read class folders: `train/CLASS/*` and `test/CLASS/*`, or one tree `CLASS/*` to be split."""
+    root = folder_path(spec)
+    halves = [root / "train", root / "test"] if (root / "train").is_dir() else [root]
+    found = [_image_folder(half, spec) for half in halves]
+    classes = found[0].classes
+    for half, other in zip(halves, found, strict=True):
+        if other.classes != classes:
+            odd = sorted(set(other.classes) ^ set(classes))
+            raise BadInput(
+                f"--dataset {spec.name}: class folders of {halves[0].name} and {half.name} differ in {odd}; "
+                "expected the same"
+            )
+    samples = [sample for part in found for sample in part.samples]
+    decode = joblib.delayed(partial(_decode, size=spec.image_size))
+    images = joblib.Parallel(n_jobs=-1, prefer="threads")(decode(path) for path, _ in samples)
+    for (path, _), image in zip(samples, images, strict=True):
+        if image.shape[:2] != images[0].shape[:2]:
+            raise BadInput(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but {samples[0][0]} has "
+                f"{images[0].shape[1]}x{images[0].shape[0]}; give --image-size to bring them to one size"
+            )
+    stack = np.stack(images)
+    if (stack == stack[..., :1]).all():
+        stack = stack[..., :1]  # grey images, however they were stored
+    labels = np.array([label for _, label in samples], dtype=np.int64)
+    return Raw(stack.transpose(0, 3, 1, 2), labels, classes, len(found[0].samples) if found[1:] else None)
+
+
+def folder_path(spec: DataSpec) -> Path:
+    """Return the folder that `folder:PATH` names. Raises BadInput where there is none."""
+    path = Path(spec.name.removeprefix("folder:")).expanduser()
+    if not path.is_dir():
+        raise BadInput(
+            f"--dataset {spec.name}: no such folder; expected PATH/train/CLASS/* and PATH/test/CLASS/*, "
+            "or PATH/CLASS/*"
+        )
+    return path
+
+
+def _image_folder(path: Path, spec: DataSpec) -> Any:
+    from torchvision.datasets import ImageFolder
+
+    try:
+        return ImageFolder(str(path))
+    except FileNotFoundError as error:
+        raise BadInput(f"--dataset {spec.name}: {str(error).splitlines()[0]} (in {path})") from error
+
+
+def _decode(path: str, size: int | None) -> NDArray[np.uint8]:
+    """Return one image as (height, width, 3), cropped to the centre square of `size` where given."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGB")
+            return np.asarray(ImageOps.fit(image, (size, size)) if size else image)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read as an image ({error}); remove or replace it") from error
+
+
+_HALVES = ({"train": True}, {"train": False})
+_SVHN = ({"split": "train"}, {"split": "test"})
+
+DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(_digits, flip=False),
+    "mnist": Dataset(partial(_torchvision, name="MNIST", arguments=_HALVES), flip=False),
+    "fashion_mnist": Dataset(partial(_torchvision, name="FashionMNIST", arguments=_HALVES), flip=True),
+    "kmnist": Dataset(partial(_torchvision, name="KMNIST", arguments=_HALVES), flip=False),
+    "cifar10": Dataset(partial(_torchvision, name="CIFAR10", arguments=_HALVES), flip=True),
+    "cifar100": Dataset(partial(_torchvision, name="CIFAR100", arguments=_HALVES), flip=True),
+    "svhn": Dataset(partial(_torchvision, name="SVHN", arguments=_SVHN), flip=False),
+    "folder": Dataset(_folder, flip=True),
+}
+
+
+def dataset(spec: DataSpec) -> Dataset:
+    """Return the dataset that `spec` names. Raises BadInput for an unknown name."""
+    kind = "folder" if spec.name.startswith("folder:") else spec.name
+    if kind not in DATASETS or spec.name == "folder":
+        names = [*list(DATASETS)[:-1], "folder:PATH"]
+        raise BadInput(
+            f"--dataset: unknown {spec.name!r}{did_you_mean(spec.name, names)}; one of {', '.join(names)}"
+        )
+    return DATASETS[kind]

@@ -1,0 +1,106 @@
+"""Where jobs run: one single-process executor (joblib's loky) per slot, pinned before it starts."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+from cgp.errors import BadInput
+from evaluate import worker
+from evaluate.job import Job, Result
+
+
+class LokySlot:
+    """One worker process on one device; its death, hang or leak costs this slot alone."""
+
+    def __init__(self, name: str, device: str) -> None:
+        """Start the worker in the background; `device` is `cpu`, `cuda:0`, ..."""
+        self.name, self.device = name, device
+        self.ready_at: float | None = None
+        self._executor, self.ready = self._open()
+
+    def _open(self) -> tuple[ProcessPoolExecutor, "Future[dict[str, Any]]"]:
+        kind, _, index = self.device.partition(":")
+        environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        if kind == "cuda":
+            environment["CUDA_VISIBLE_DEVICES"] = _visible(int(index))
+        self.ready_at = None
+        executor = ProcessPoolExecutor(1, initializer=worker.start, initargs=(kind,), env=environment)
+        ready: Future[dict[str, Any]] = executor.submit(worker.describe)
+        ready.add_done_callback(self._mark_ready)
+        return executor, ready
+
+    def _mark_ready(self, ready: "Future[dict[str, Any]]") -> None:
+        if ready is getattr(self, "ready", ready):
+            self.ready_at = time.monotonic()
+
+    def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
+        """Start `function(job)` in the worker."""
+        future: Future[Result] = self._executor.submit(function, job)
+        return future
+
+    def restart(self) -> None:
+        """Kill the worker, whatever it does, and start another."""
+        self.stop()
+        self._executor, self.ready = self._open()
+
+    def stop(self) -> None:
+        """Kill the worker."""
+        self._executor.shutdown(wait=True, kill_workers=True)
+
+
+def _visible(index: int) -> str:
+    """Return the `index`-th device that this process itself may see, as a worker must name it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible.split(",")[index].strip() if visible else str(index)
+
+
+def device_names(devices: str) -> list[str]:
+    """Return the devices that `--devices` asks for; `auto` is every GPU, or else the CPU.
+
+    Raises BadInput for a device that this machine lacks.
+    """
+    present = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if devices == "auto":
+        return present or ["cpu"]
+    wanted = [name.strip() for name in devices.split(",")]
+    for name in wanted:
+        if name != "cpu" and name not in present:
+            raise BadInput(
+                f"--devices: no device {name!r}; this machine has {', '.join(['cpu', *present])} "
+                "(name them with commas, or say auto)"
+            )
+    return wanted
+
+
+def local_slots(devices: Sequence[str], workers: int | None) -> list[LokySlot]:
+    """Start `workers` slots in turn over `devices`; by default one per GPU, or one per CPU core.
+
+    Raises BadInput when there would be fewer workers than devices.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = workers if workers is not None else (cores if list(devices) == ["cpu"] else len(devices))
+    if count < len(devices):
+        raise BadInput(f"--workers: {count}; expected at least one for each of {', '.join(devices)}")
+    return [LokySlot(f"slot {n}", devices[n % len(devices)]) for n in range(count)]
+
+
+def await_ready(slots: Sequence[LokySlot]) -> list[dict[str, Any]]:
+    """Wait until every worker is up and return what each computes with.
+
+    Raises BadInput, naming the device, when a worker cannot start.
+    """
+    found = []
+    for slot in slots:
+        try:
+            found.append(slot.ready.result())
+        except Exception as error:
+            raise BadInput(
+                f"--devices: the worker of {slot.name} on {slot.device} did not start: {error!r}; "
+                "check the device, or leave it out"
+            ) from error
+    return found

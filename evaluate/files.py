@@ -1,0 +1,22 @@
+"""Names of a model's files, and writing them so that a reader sees all or nothing. No torch."""
+
+import os
+import tempfile
+from pathlib import Path
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to a neighbour of `path`, then move it there: a reader sees all or nothing."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

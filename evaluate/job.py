@@ -1,0 +1,137 @@
+"""Job, Recipe, DataSpec and Result: the plain values that cross processes. No torch."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from cgp.errors import BadInput, did_you_mean
+from cgp.graph import Graph
+
+Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "interrupted"]
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("onecycle", "cosine", "sgdr", "step", "constant")
+INITIALISATIONS = (
+    "kaiming_normal",
+    "kaiming_uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "orthogonal",
+    "default",
+)
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Raises BadInput, naming the flag, for values out of range."""
+
+    name: str
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float  #: the highest rate of the schedule
+    schedule: str
+    weight_decay: float = 0.0
+    momentum: float = 0.9  #: of sgd, Nesterov's
+    label_smoothing: float = 0.0
+    init: str = "kaiming_normal"
+    patience: int = 0  #: epochs without a better validation accuracy before stopping; 0: never stop
+    precision: str = "auto"
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for flag, value, known in (
+            ("--optimizer", self.optimizer, OPTIMIZERS),
+            ("--schedule", self.schedule, SCHEDULES),
+            ("--init", self.init, INITIALISATIONS),
+            ("--precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {known}")
+        for flag, number, lowest in (
+            ("--epochs", self.epochs, 1),
+            ("--batch-size", self.batch_size, 2),
+            ("--patience", self.patience, 0),
+            ("--weight-decay", self.weight_decay, 0),
+        ):
+            if number < lowest:
+                raise BadInput(f"{flag}: {number}; expected at least {lowest}")
+        if not self.lr > 0:
+            raise BadInput(f"--lr: {self.lr}; expected above 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise BadInput(f"--label-smoothing: {self.label_smoothing}; expected 0 <= value < 1")
+        if not 0 <= self.momentum < 1:
+            raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
+
+
+#: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes.
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("fast", 8, 32, "adam", 0.001, "onecycle", label_smoothing=0.1),
+        Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
+        Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
+    )
+}
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """Return the named recipe with `changes` to its fields. Raises BadInput for an unknown name."""
+    if name not in RECIPES:
+        raise BadInput(
+            f"--recipe: unknown {name!r}{did_you_mean(name, RECIPES)}; one of {', '.join(RECIPES)}"
+        )
+    return replace(RECIPES[name], **changes)
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which images: a dataset by name, where its files lie, and how much of it to use."""
+
+    name: str  #: `digits`, `cifar10`, ..., or `folder:PATH`
+    data_dir: str = "data"
+    train_size: int | None = None  #: stratified subset of the training images
+    image_size: int | None = None  #: side in pixels to which `folder:` images are cropped and scaled
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is sent: kilobytes, JSON-able."""
+
+    number: int  #: counted from 0 within the run
+    id: str
+    graph: Graph
+    recipe: Recipe
+    data: DataSpec
+    seed: int
+    folder: str  #: where checkpoints, curve and log go
+    stop_file: str | None = None  #: when this file exists, stop after the epoch's checkpoint
+
+    def about(self) -> dict[str, Any]:
+        """Return, as a JSON-able value, all that decides the outcome: what a checkpoint says of itself."""
+        everything = asdict(self) | {"graph": self.graph.to_json()}
+        return {name: everything[name] for name in ("number", "id", "graph", "recipe", "data", "seed")}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What comes back. Only `ok` has metrics; `interrupted` is never recorded: such a job is still open."""
+
+    status: Status
+    metrics: dict[str, float] = field(default_factory=dict)  #: val_accuracy (fraction), val_loss, ...
+    curve: list[dict[str, float]] = field(default_factory=list)  #: one row per epoch
+    seconds: float | None = None  #: training and validation, over all attempts
+    peak_memory_mb: float | None = None  #: of the worker (CPU) or of its device memory (GPU)
+    error: str | None = None  #: type and message
+    log: str | None = None  #: path of the traceback
+    numerics: dict[str, Any] = field(default_factory=dict)  #: device, precision, threads, versions ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain value that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Result":
+        """Read what `to_json` made."""
+        return cls(**{f.name: value[f.name] for f in fields(cls) if f.name in value})

@@ -1,0 +1,153 @@
+"""The pool: slots, each with one worker process, deadlines, and what becomes of a lost job. No torch.
+
+A slot is anything with the methods of `Slot`; the future it returns is the standard library's
+(PEP 3148). `evaluate` turns every exception into a result, so an exception from a future means that
+the worker vanished: the job is *lost*, is tried once more with nothing else running, and only then
+recorded as lost.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from evaluate.job import Job, Result
+
+TICK_S = 0.2  # how long `settle` waits at most, so that its caller can look at signals
+
+
+class Slot(Protocol):
+    """A place where one job at a time runs."""
+
+    name: str
+    ready_at: float | None  #: `time.monotonic()` when the worker was up; None until then
+
+    def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
+        """Start `function(job)` in the worker."""
+
+    def restart(self) -> None:
+        """Kill the worker, whatever it does, and start another."""
+
+    def stop(self) -> None:
+        """Kill the worker."""
+
+
+@dataclass
+class _Running:
+    job: Job
+    slot: Slot
+    future: "Future[Result]"
+    submitted_at: float
+    retried: bool
+
+    def started_at(self) -> float:
+        """When the job could begin: a worker's own start-up is not the job's time."""
+        ready_at = self.slot.ready_at
+        return max(self.submitted_at, time.monotonic() if ready_at is None else ready_at)
+
+
+class Pool:
+    """Runs `evaluate(job)` on `slots`; use it as a context manager, which ends every worker."""
+
+    def __init__(
+        self, slots: Sequence[Slot], evaluate: Callable[[Job], Result], timeout: float | None = None
+    ) -> None:
+        """`timeout` is in seconds per job; a job beyond it is killed with its worker."""
+        self.slots, self.evaluate, self.timeout = list(slots), evaluate, timeout
+        self._idle = list(reversed(self.slots))
+        self._running: dict[Future[Result], _Running] = {}
+        self._retries: deque[Job] = deque()
+        self._opened_at = time.monotonic()
+        self._busy_seconds = 0.0
+        self.settled = 0  #: jobs that ended here, with whatever result
+
+    @property
+    def free(self) -> int:
+        """How many jobs may be submitted now; none while a lost job waits to be tried alone."""
+        return 0 if self._retries or any(r.retried for r in self._running.values()) else len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """How many jobs are in flight."""
+        return len(self._running) + len(self._retries)
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the slots' time so far in which they ran a job, 0..1."""
+        now = time.monotonic()
+        running = sum(now - r.submitted_at for r in self._running.values())
+        return (self._busy_seconds + running) / max(1e-9, (now - self._opened_at) * len(self.slots))
+
+    def submit(self, job: Job) -> None:
+        """Send `job` to a free slot. Raises RuntimeError when there is none."""
+        if not self.free:
+            raise RuntimeError(f"job {job.number} submitted to a pool with no free slot of {len(self.slots)}")
+        self._start(job, retried=False)
+
+    def settle(self) -> list[tuple[Job, Result]]:
+        """Wait a tick for jobs in flight and return those that have a result, in order of number."""
+        if self._retries and not self._running:
+            self._start(self._retries.popleft(), retried=True)
+        done, _ = wait(self._running, timeout=TICK_S, return_when=FIRST_COMPLETED)
+        settled = [self._finish(future) for future in done] + self._kill_overdue()
+        pairs = [pair for pair in settled if pair]
+        self.settled += len(pairs)
+        return sorted(pairs, key=lambda pair: pair[0].number)
+
+    def _start(self, job: Job, retried: bool) -> None:
+        slot = self._idle.pop()
+        try:
+            future = slot.submit(self.evaluate, job)
+        except Exception:  # its worker died while idle
+            slot.restart()
+            future = slot.submit(self.evaluate, job)
+        self._running[future] = _Running(job, slot, future, time.monotonic(), retried)
+
+    def _release(self, running: _Running) -> None:
+        del self._running[running.future]
+        self._busy_seconds += time.monotonic() - running.submitted_at
+        self._idle.append(running.slot)
+
+    def _finish(self, future: "Future[Result]") -> tuple[Job, Result] | None:
+        running = self._running[future]
+        self._release(running)
+        error = future.exception()
+        if error is None:
+            return running.job, future.result()
+        running.slot.restart()
+        if not running.retried:
+            self._retries.append(running.job)
+            return None
+        message = f"the worker vanished twice, the second time with nothing beside it: {error!r}"
+        return running.job, Result("lost", error=message)
+
+    def _kill_overdue(self) -> list[tuple[Job, Result]]:
+        if self.timeout is None:
+            return []
+        late = [
+            running
+            for running in self._running.values()
+            if time.monotonic() - running.started_at() > self.timeout and not running.future.done()
+        ]
+        for running in late:
+            running.slot.restart()
+            self._release(running)
+        return [(r.job, Result("timeout", error=f"not done after {self.timeout:g} s")) for r in late]
+
+    def close(self) -> None:
+        """End every worker at once."""
+        for slot in self.slots:
+            slot.stop()
+
+    def __enter__(self) -> "Pool":
+        """Return the pool itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End every worker."""
+        self.close()

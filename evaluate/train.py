@@ -1,0 +1,154 @@
+"""Training, from a network and images to a learning curve. Reads top to bottom."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import lr_scheduler as schedules
+from torch.optim.lr_scheduler import LRScheduler
+
+from cgp.graph import Graph
+from cgp.network import build
+from evaluate.augment import Images
+from evaluate.checkpoint import ModelFolder
+from evaluate.initialise import initialise
+from evaluate.job import Recipe
+from evaluate.numerics import EVALUATION_BATCH, Numerics
+
+Row = dict[str, float]
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What, beside network and images, decides the outcome of a training."""
+
+    recipe: Recipe
+    seed: int
+    numerics: Numerics
+
+
+def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
+    """Return the network of `graph` on its device, initialised by recipe and seed alone."""
+    torch.manual_seed(setting.seed)
+    network = build(graph)
+    initialise(network, setting.recipe.init)
+    return network.to(setting.numerics.device, memory_format=torch.channels_last)
+
+
+def train(
+    network: nn.Module, images: Images, validation: Images | None, setting: Setting, folder: ModelFolder
+) -> list[Row]:
+    """Train `network` in place and return the curve, one row per epoch.
+
+    Goes on from the last epoch in `folder`. Each epoch's order and augmentation come from (seed,
+    epoch) alone, so an interrupted training ends in the same weights. Raises Diverged, or
+    Interrupted when the run stops.
+    """
+    recipe = setting.recipe
+    batch = min(recipe.batch_size, len(images))
+    optimizer = make_optimizer(network, recipe)
+    scheduler = make_schedule(optimizer, recipe, len(images) // batch)
+    curve = folder.resume(network, optimizer, scheduler)
+
+    while len(curve) < recipe.epochs and not out_of_patience(curve, recipe.patience):
+        started = time.perf_counter()
+        generator = epoch_generator(setting.seed, len(curve))
+        row: Row = {"epoch": len(curve) + 1, "lr": scheduler.get_last_lr()[0]}
+        total = torch.zeros((), device=setting.numerics.device)
+
+        network.train()
+        order = torch.randperm(len(images), generator=generator)
+        for index in order[: len(order) // batch * batch].to(images.labels.device).split(batch):
+            x, y = images.augmented(index, generator) if recipe.augment else images.batch(index)
+            with setting.numerics.autocast():
+                logits = network(x)
+            loss = functional.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            total += loss.detach()
+
+        row["train_loss"] = float(total) / (len(images) // batch)
+        if validation is not None:
+            row |= {f"val_{name}": value for name, value in score(network, validation, setting).items()}
+        row["seconds"] = time.perf_counter() - started
+        if not all(map(math.isfinite, row.values())):
+            raise Diverged(f"epoch {len(curve) + 1}: loss is not finite")
+        curve.append(row)
+        folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
+    return curve
+
+
+@torch.no_grad()
+def score(network: nn.Module, images: Images, setting: Setting) -> dict[str, float]:
+    """Return `accuracy` (fraction) and `loss` (mean cross-entropy) of `network` on all `images`."""
+    network.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=images.labels.device)
+    total = torch.zeros((), dtype=torch.float64, device=images.labels.device)
+    for start in range(0, len(images), EVALUATION_BATCH):
+        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
+        with setting.numerics.autocast():
+            logits = network(x)
+        correct += (logits.argmax(1) == y).sum()
+        total += functional.cross_entropy(logits.float(), y, reduction="sum")
+    return {"accuracy": int(correct) / len(images), "loss": float(total) / len(images)}
+
+
+def best_epoch(curve: list[Row]) -> Row:
+    """Return the row with the highest validation accuracy, the lower loss breaking ties.
+
+    Without validation that is the last row.
+    """
+    if "val_accuracy" not in curve[-1]:
+        return curve[-1]
+    return max(curve, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+
+
+def out_of_patience(curve: list[Row], patience: int) -> bool:
+    """Whether the best validation lies at least `patience` epochs back; never with patience 0."""
+    return bool(patience and curve) and len(curve) - best_epoch(curve)["epoch"] >= patience
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Return the random stream of one epoch."""
+    state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> 1))
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer; weight decay spares batch normalisation and biases."""
+    weights: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
+    others: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.momentum > 0
+        return SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    kind = Adam if recipe.optimizer == "adam" else AdamW
+    groups[1]["weight_decay"] = 0.0  # AdamW's own default is not zero
+    return kind(groups, recipe.lr, fused=True)
+
+
+def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
+    """Return the recipe's schedule, stepped after each of `steps` batches of an epoch."""
+    total = recipe.epochs * steps
+    if recipe.schedule == "onecycle":
+        return schedules.OneCycleLR(optimizer, recipe.lr, total_steps=total + 1, cycle_momentum=False)
+    if recipe.schedule == "cosine":
+        return schedules.CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "sgdr":
+        # Loshchilov and Hutter 2016: restarts after 1, 3 and 7 fifteenths, the last cycle ends the run.
+        first = max(1, total // 15)
+        return schedules.CosineAnnealingWarmRestarts(optimizer, first, T_mult=2, eta_min=recipe.lr * 1e-3)
+    if recipe.schedule == "step":
+        return schedules.MultiStepLR(optimizer, [round(0.6 * total)], gamma=0.1)
+    return schedules.ConstantLR(optimizer, factor=1.0, total_iters=0)

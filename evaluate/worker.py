@@ -1,0 +1,119 @@
+"""The one function that crosses processes: `evaluate(job)` returns a Result, whatever happens."""
+
+import errno
+import os
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cgp.errors import BadInput
+from evaluate.augment import Images
+from evaluate.checkpoint import Interrupted, ModelFolder
+from evaluate.data import load
+from evaluate.job import Job, Result, Status
+from evaluate.memory import peak_memory_mb, reset_peak_memory
+from evaluate.numerics import Numerics, resolve_precision
+from evaluate.train import Diverged, Setting, best_epoch, fresh_network, train
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def start(device: str) -> None:
+    """Make this process a worker on `device` (`cpu`, or `cuda` with one device visible).
+
+    One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    settle_numerics(device)
+
+
+def settle_numerics(device: str) -> None:
+    """Make this process compute on `device` as every worker does, to the bit on a CPU."""
+    global _device
+    _device = device
+    torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+_device = "cpu"
+
+
+def _end_with(driver: int) -> None:
+    while os.getppid() == driver:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def describe(_: object = None) -> dict[str, Any]:
+    """Return what this worker computes with: its first task, and the proof that it started."""
+    return Numerics(_device, resolve_precision("auto", _device)).describe() | {"pid": os.getpid()}
+
+
+def setting_of(job: Job) -> Setting:
+    """Return the job's setting on this process's device."""
+    return Setting(job.recipe, job.seed, Numerics(_device, resolve_precision(job.recipe.precision, _device)))
+
+
+def evaluate(job: Job) -> Result:
+    """Train and score the network of `job`; every exception becomes a result."""
+    folder = ModelFolder(
+        Path(job.folder), {"job": job.about()}, Path(job.stop_file) if job.stop_file else None
+    )
+    try:
+        return _evaluate(job, folder)
+    except Interrupted:
+        return Result("interrupted")
+    except Diverged as error:
+        return _broken("diverged", error, folder)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return _broken("oom", error, folder)
+    except OSError as error:
+        if error.errno in _DISK:
+            return Result("interrupted", error=f"{error.strerror}: {error.filename or job.folder}")
+        return _broken("failed", error, folder)
+    except Exception as error:  # a network must not end the search
+        out_of_memory = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        return _broken("oom" if out_of_memory else "failed", error, folder)
+
+
+def _evaluate(job: Job, folder: ModelFolder) -> Result:
+    setting = setting_of(job)
+    data = load(job.data)
+    if data.shape != job.graph.image or len(data.classes) != job.graph.classes:
+        raise BadInput(
+            f"{job.data.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
+            f"expects {tuple(job.graph.image)} of {job.graph.classes}"
+        )
+    images = Images.of(data, ("train",), setting.numerics.device)
+    validation = Images.of(data, ("validation",), setting.numerics.device)
+    reset_peak_memory(setting.numerics.device)
+    numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
+    folder.about |= {"numerics": numerics}
+    folder.discard_corrupt()
+    network = fresh_network(job.graph, setting)
+    curve = train(network, images, validation, setting, folder)
+    best = best_epoch(curve)
+    return Result(
+        "ok",
+        metrics={name: best[name] for name in ("val_accuracy", "val_loss")},
+        curve=curve,
+        seconds=sum(row["seconds"] for row in curve),
+        peak_memory_mb=peak_memory_mb(setting.numerics.device),
+        numerics=numerics,
+    )
+
+
+def _broken(status: Status, error: BaseException, folder: ModelFolder) -> Result:
+    message = f"{type(error).__name__}: {error}"
+    try:
+        log = folder.log("".join(traceback.format_exception(error)))
+    except OSError:
+        return Result(status, error=message)
+    return Result(status, error=message, log=str(log))

@@ -1,0 +1,163 @@
+"""Search for convolutional networks by evolution: command line, composition, and the loop.
+
+A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) calls `build(graph)`
+(cgp/network.py).
+"""
+
+import dataclasses
+import errno
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from cgp.errors import BadInput
+from cgp.space import Space
+from evaluate.data import Data, load
+from evaluate.executors import await_ready, device_names, local_slots
+from evaluate.fitness import objectives
+from evaluate.numerics import resolve_precision
+from evaluate.pool import Pool
+from evaluate.worker import evaluate
+from populations.config import Config, parse
+from populations.folder import create_run, next_run, note_session
+from populations.forecast import population_table, search_bytes
+from populations.screen import Screen
+from populations.store import Plan, Store
+from populations.strategies import Generational, Settings, strategy
+
+
+class Stop:
+    """Ctrl-C or SIGTERM: once, stop asking and let workers checkpoint; twice, at once."""
+
+    def __init__(self, store: Store) -> None:
+        """Take over both signals."""
+        self.asked, self._file = False, store.stop_file
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self._file.touch()
+
+
+def search(breeding: Generational, pool: Pool, store: Store, screen: Screen) -> bool:
+    """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
+    stop = Stop(store)
+    while not breeding.done and not (stop.asked and not pool.busy):
+        for candidate in [] if stop.asked else breeding.ask(pool.free):
+            if job := store.open(candidate):  # written before it is sent
+                pool.submit(job)
+        for job, result in pool.settle():
+            if result.status != "interrupted":
+                store.close(job, result)
+            elif result.error:  # the disk refused; the job stays open, to be resumed
+                raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
+        for record in store.news():  # from the pool, the journal or the cache
+            finished = breeding.tell(record)
+            screen.told(record)
+            store.set_best(breeding.best, record)
+            if finished:
+                store.snapshot(finished)
+                screen.generation(finished)
+        screen.update(pool, breeding)
+    return breeding.done
+
+
+def retry_failed(pool: Pool, store: Store) -> None:
+    """Train again, before the search goes on, what did not end ok in finished generations."""
+    jobs = store.retry_failed()
+    while jobs or pool.busy:
+        while jobs and pool.free:
+            pool.submit(jobs.pop())
+        for job, result in pool.settle():
+            if result.status != "interrupted":
+                store.close_retry(job, result)
+
+
+def compose(config: Config, devices: list[str]) -> tuple[Generational, Plan, Data]:
+    """Return what breeds, what every job has in common, and the images, or raise BadInput."""
+    recipe, spec = config.recipe(), config.data()
+    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, devices[0]))
+    goals = objectives(config.objectives)
+    data = load(spec, config.download)
+    space = Space(
+        config.function_set,
+        config.num_min_depth,
+        config.num_max_depth,
+        data.shape,
+        len(data.classes),
+        config.levels_back,
+        config.max_params,
+        config.max_flops,
+    )
+    sizes = (config.population, config.offspring, config.generations)
+    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate)
+    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep)
+    return strategy(config.strategy, settings), plan, data
+
+
+def dry_run(breeding: Generational, plan: Plan, data: Data, devices: list[str]) -> None:
+    """Print generation 0 as it would be drawn and what the search would cost."""
+    table = population_table(breeding, plan, data, devices[0])
+    print(table.to_string(index=False))
+    total = float(table["seconds"].mean()) * breeding.total
+    print(f"\n{breeding.total} networks, about {total / 60:.0f} minutes on one worker, "
+          f"{search_bytes(breeding, plan, 1) / 1e6:.0f} MB of checkpoints")
+    print(f"block genes turned away by limits: {dict(breeding.turned_away)}")
+
+
+def run(config: Config) -> int:
+    """Run the search that `config` asks for and return the exit code."""
+    devices = device_names(config.devices)
+    breeding, plan, data = compose(config, devices)
+    if config.dry_run:
+        dry_run(breeding, plan, data, devices)
+        return 0
+    slots = local_slots(devices, config.workers)
+    with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
+        workers = await_ready(slots)
+        folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
+        if not config.resume:
+            create_run(folder, config.resolved(plan.recipe))
+        store = Store(folder, plan)
+        note_session(folder, config.seed, workers)
+        screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
+        wanted, free = search_bytes(breeding, plan, len(slots)), shutil.disk_usage(folder).free
+        screen.line(f"{folder}: {breeding.total} networks, about {wanted / 1e6:.0f} MB of checkpoints "
+                    f"({free / 1e9:.0f} GB free)")
+        if config.retry_failed:
+            retry_failed(pool, store)
+        finished = search(breeding, pool, store, screen)
+        store.end()
+        if finished:
+            screen.end(folder, breeding)
+            return 0
+        screen.line(f"stopped; go on with: python evolve.py --resume {folder}")
+        return 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0: done, 2: bad input or disk (one line on stderr), 130: stopped."""
+    try:
+        return run(parse(sys.argv[1:] if argv is None else argv))
+    except BadInput as error:
+        print(f"evolve.py: error: {error}", file=sys.stderr)
+    except (OSError, sqlite3.OperationalError) as error:
+        disk = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+        if isinstance(error, OSError) and error.errno not in disk:
+            raise
+        print(f"evolve.py: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped at once; go on with: python evolve.py --resume RUN", file=sys.stderr)
+        return 130
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

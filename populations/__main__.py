@@ -1,0 +1,192 @@
+"""python -m populations list|show|best|lineage|replay: look into runs and replay their models."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cgp.errors import BadInput
+from evaluate.job import RECIPES, recipe
+from populations import replay
+from populations.config import OneLineParser
+from populations.frame import Run, load
+from populations.journal import Journal
+from populations.store import Lock
+
+SHORT = (
+    "id job generation parent status depth conv_layers params val_accuracy test_accuracy seconds"
+).split()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0: done, 1: a replay differs from its record, 2: bad input (one line on stderr)."""
+    try:
+        arguments = parser().parse_args(argv)
+        code: int = arguments.command(arguments)
+    except BadInput as error:
+        print(f"populations: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # as in `... | head`
+        sys.stderr.close()
+        return 0
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    made = OneLineParser(prog="populations", description="Look into runs and replay their models.")
+    commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=OneLineParser)
+
+    listing = commands.add_parser("list", help="the runs in a folder")
+    listing.add_argument("folder", nargs="?", type=Path, default=Path("runs"))
+    listing.set_defaults(command=list_runs)
+
+    show = commands.add_parser("show", help="the models of a run, as a table")
+    show.add_argument("--generation", type=int, metavar="N", help="the population after generation N")
+    show.add_argument("--sort", metavar="COLUMN", help="sort by a column, best or greatest first")
+    show.set_defaults(command=show_models)
+
+    best = commands.add_parser("best", help="the best model: its row, graph and folder")
+    best.set_defaults(command=show_best)
+
+    lineage = commands.add_parser("lineage", help="from the first ancestor to a model, or every parent")
+    lineage.add_argument("model", nargs="?", help="beginning of an id, or best")
+    lineage.set_defaults(command=show_lineage)
+
+    again = commands.add_parser("replay", help="score a model again and compare to the bit")
+    again.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    again.add_argument("--retrain", action="store_true", help="train it again with its seed, and compare")
+    again.add_argument("--test", action="store_true", help="score the test images too, and record it")
+    again.add_argument(
+        "--recipe", metavar="NAME", help=f"train from scratch on train+validation by {', '.join(RECIPES)}; then test"
+    )
+    again.add_argument("--epochs", type=int, metavar="N", help="epochs of --recipe")
+    again.set_defaults(command=replay_model)
+
+    for command in (show, best, lineage, again):
+        command.add_argument("run", type=Path, help="run folder")
+    again._actions.sort(key=lambda action: action.dest == "model")  # RUN stands before MODEL
+    lineage._actions.sort(key=lambda action: action.dest == "model")
+    for command in (listing, show, best, lineage):
+        command.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    return made
+
+
+def list_runs(arguments: argparse.Namespace) -> int:
+    """Show the runs in a folder, one row each."""
+    rows = []
+    for path in sorted(arguments.folder.glob("*/run.sqlite")):
+        run = load(path.parent)
+        models = run.models
+        rows.append(
+            {
+                "run": str(path.parent),
+                "dataset": run.config["dataset"],
+                "function_set": run.config["function_set"],
+                "networks": len(models),
+                "ok": int((models["status"] == "ok").sum()),
+                "best_val_accuracy": models["val_accuracy"].max(),
+            }
+        )
+    if not rows:
+        raise BadInput(f"{arguments.folder}: holds no runs; expected a folder of run folders, such as runs")
+    return _print(pd.DataFrame(rows), arguments.format)
+
+
+def show_models(arguments: argparse.Namespace) -> int:
+    """Show all models of a run, or the population after a generation."""
+    run = load(arguments.run)
+    table = run.models if arguments.generation is None else run.population(arguments.generation)
+    if arguments.sort:
+        if arguments.sort not in table:
+            raise BadInput(f"--sort: no column {arguments.sort!r}; one of {', '.join(table.columns)}")
+        table = table.sort_values(arguments.sort, ascending=False, kind="stable")
+    if arguments.format == "table":
+        table = table[[name for name in SHORT if name in table]]
+    return _print(table, arguments.format)
+
+
+def show_best(arguments: argparse.Namespace) -> int:
+    """Show the best model: its row, and as a table also its blocks and folder."""
+    run = load(arguments.run)
+    model = run.model("best")
+    row = run.models[run.models["id"] == model.id]
+    if arguments.format != "table":
+        return _print(row, arguments.format)
+    print(row.iloc[0].to_string())
+    print(f"\n{model.folder}")
+    for n, node in enumerate(model.graph.nodes, 1):
+        shape = "x".join(map(str, model.graph.flows[n].shape))
+        reads = ", ".join("image" if source == 0 else str(source) for source in node.inputs)
+        print(f"{n:4}  {node.block:14} reads {reads:12} gives {shape}")
+    return 0
+
+
+def show_lineage(arguments: argparse.Namespace) -> int:
+    """Show the ancestors of a model, or the parent of every model."""
+    run = load(arguments.run)
+    table = run.ancestors(run.model(arguments.model).id) if arguments.model else run.lineage
+    return _print(table, arguments.format)
+
+
+def replay_model(arguments: argparse.Namespace) -> int:
+    """Score or train a model again; 0 where it is the same to the bit, 1 where it is not."""
+    run = load(arguments.run)
+    model = run.model(arguments.model)
+    graph = model.graph
+    print(f"model {model.id}: depth {graph.depth}, {graph.conv_layers} convolutions, {graph.params:,} parameters")
+    if arguments.recipe:
+        return _polish(run, model, arguments)
+    if arguments.epochs:
+        raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
+    again = replay.retrain(run, model) if arguments.retrain else replay.rescore(run, model)
+    for name, scores in (("recorded", again.recorded), ("repeated", again.repeated)):
+        print(f"{name}  " + "  ".join(f"{metric} {value!r}" for metric, value in scores.items()))
+    if again.weights_equal is not None:
+        print(f"weights   {'equal' if again.weights_equal else 'differ'}")
+    print("identical to the bit" if again.identical else "NOT identical; what differs in how it was computed:")
+    for difference in again.differences or ([] if again.identical else ["nothing that is recorded"]):
+        print(f"  {difference}")
+    if arguments.test:
+        _test(run, model)
+    return 0 if again.identical else 1
+
+
+def _polish(run: Run, model: replay.Model, arguments: argparse.Namespace) -> int:
+    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    chosen = recipe(arguments.recipe, **changes)
+    print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
+    found, folder = replay.polish(run, model, chosen)
+    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images, scored once at the end)")
+    print(f"weights: {folder}")
+    return 0
+
+
+def _test(run: Run, model: replay.Model) -> None:
+    found = replay.test_score(run, model)
+    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images; selection never saw them)")
+    try:
+        lock = Lock(run.folder)
+    except (BadInput, OSError) as error:
+        print(f"not recorded: {error}")
+        return
+    journal = Journal(run.folder / "run.sqlite", writable=True)
+    journal.add_test_score(model.number, found["accuracy"], found["loss"])
+    journal.close()
+    lock.release()
+
+
+def _print(table: pd.DataFrame, form: str) -> int:
+    if form == "csv":
+        print(table.to_csv(index=False), end="")
+    elif form == "json":
+        print(table.to_json(orient="records", indent=1))
+    else:
+        print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""Every flag of `evolve.py`: defaults, `--config FILE` (TOML), command line, in that order."""
+
+import argparse
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from cgp.blocks import FUNCTION_SETS
+from cgp.errors import BadInput, did_you_mean
+from evaluate.fitness import OBJECTIVES
+from evaluate.job import (
+    INITIALISATIONS,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    DataSpec,
+    Recipe,
+    recipe,
+)
+from populations.frame import read_json
+from populations.strategies import STRATEGIES
+
+
+class Flag(NamedTuple):
+    """A flag; `search` says that another value makes it another search, which cannot be resumed."""
+
+    group: str
+    name: str
+    type: type
+    default: Any
+    help: str
+    search: bool = True
+
+
+def _from_recipe(what: str) -> str:
+    return f"{what} [default: the recipe's]"
+
+
+FLAGS = (
+    Flag("space", "num-min-depth", int, 20, "fewest active nodes of a genome"),
+    Flag("space", "num-max-depth", int, 70, "most active nodes of a genome"),
+    Flag("space", "function-set", str, "resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas"),
+    Flag("space", "levels-back", int, 10, "how many nodes back a second input may reach"),
+    Flag("space", "max-params", int, None, "limit on trainable parameters [default: none]"),
+    Flag("space", "max-flops", int, None, "limit on forward FLOPs per image [default: none]"),
+    Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
+    Flag("evolution", "population", int, 6, "networks of generation 0, and survivors of each later one"),
+    Flag("evolution", "offspring", int, 6, "children a generation"),
+    Flag("evolution", "generations", int, 4, "generations, the random one included", False),
+    Flag("evolution", "mutation-rate", float, 0.05, "chance of each gene to change"),
+    Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),
+    Flag("evolution", "re-evaluate", bool, False, "train a graph again although it was scored before"),
+    Flag("evolution", "seed", int, 0, "of the search; children and trainings derive theirs from it"),
+    Flag("evaluation", "dataset", str, "digits", "digits, mnist, fashion_mnist, kmnist, cifar10, cifar100, svhn, folder:PATH"),
+    Flag("evaluation", "data-dir", str, "data", "where torchvision's dataset files are"),
+    Flag("evaluation", "download", bool, False, "download the dataset into --data-dir", False),
+    Flag("evaluation", "train-size", int, None, "stratified subset of the training images [default: all]"),
+    Flag("evaluation", "image-size", int, None, "crop and scale folder: images to this side, pixels [default: as they are]"),
+    Flag("evaluation", "recipe", str, "fast", ", ".join(RECIPES)),
+    Flag("evaluation", "epochs", int, None, _from_recipe("passes over the training images")),
+    Flag("evaluation", "batch-size", int, None, _from_recipe("images a step")),
+    Flag("evaluation", "optimizer", str, None, _from_recipe(", ".join(OPTIMIZERS))),
+    Flag("evaluation", "lr", float, None, _from_recipe("highest learning rate")),
+    Flag("evaluation", "schedule", str, None, _from_recipe(", ".join(SCHEDULES))),
+    Flag("evaluation", "weight-decay", float, None, _from_recipe("L2 penalty of the weights")),
+    Flag("evaluation", "momentum", float, None, _from_recipe("Nesterov momentum of sgd")),
+    Flag("evaluation", "label-smoothing", float, None, _from_recipe("share spread over all classes")),
+    Flag("evaluation", "init", str, None, _from_recipe(", ".join(INITIALISATIONS))),
+    Flag("evaluation", "patience", int, None, _from_recipe("stop after so many epochs without improvement, 0 never")),
+    Flag("evaluation", "precision", str, None, _from_recipe(", ".join(PRECISIONS))),
+    Flag("evaluation", "augment", bool, None, _from_recipe("shift images, and mirror them where that is fair")),
+    Flag("resources", "devices", str, "auto", "auto, cpu, or GPUs such as cuda:0,cuda:1", False),
+    Flag("resources", "workers", int, None, "worker processes [default: one per GPU, or per CPU core]", False),
+    Flag("resources", "timeout", float, None, "seconds after which a network's training is killed [default: none]", False),
+    Flag("run", "run", str, None, "folder of the run [default: runs/DATASET-N]", False),
+    Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
+)
+_RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A search as asked for: `values` holds every flag of `FLAGS` by its name with underscores."""
+
+    values: dict[str, Any]
+    resume: Path | None = None  #: run folder to go on with
+    retry_failed: bool = False
+    dry_run: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a flag."""
+        try:
+            return self.__dict__["values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def recipe(self) -> Recipe:
+        """Return the recipe with the flags that override it. Raises BadInput for a bad value."""
+        changes = {name: self.values[name] for name in _RECIPE_FIELDS if self.values[name] is not None}
+        return recipe(self.values["recipe"], **changes)
+
+    def data(self) -> DataSpec:
+        """Return which images to use."""
+        names = ("dataset", "data_dir", "train_size", "image_size")
+        return DataSpec(*(self.values[name] for name in names))
+
+    def resolved(self, recipe: Recipe) -> dict[str, Any]:
+        """Return every flag with the recipe's own values filled in: what `config.json` records."""
+        return self.values | {name: getattr(recipe, name) for name in _RECIPE_FIELDS}
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Raises BadInput, a line with the closest flag, where argparse would print its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
+            message = f"{unknown[0]}: no such flag{did_you_mean(unknown[0], self._option_string_actions)}"
+        raise BadInput(f"{message}; see --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `evolve.py`; a flag that is not given leaves no value."""
+    made = OneLineParser(
+        prog="evolve.py",
+        description="Search for convolutional networks by evolution: draw, train, score, breed, keep all.",
+        epilog="Underscores work too (--num_min_depth). Inspect a run: python -m populations show RUN",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups = {name: made.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in FLAGS)}
+    for flag in FLAGS:
+        shown = flag.help if flag.default in (None, False) else f"{flag.help} [default: {flag.default}]"
+        options: dict[str, Any] = {"help": shown.replace("%", "%%")}
+        if flag.type is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options |= {"type": flag.type, "metavar": flag.type.__name__.upper()}
+        groups[flag.group].add_argument(f"--{flag.name}", **options)
+    run = groups["run"]
+    run.add_argument("--config", type=Path, metavar="FILE", help="TOML file of flags, which flags given here override")
+    run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped or killed")
+    run.add_argument("--retry-failed", action="store_true", help="with --resume: try again what did not end ok")
+    run.add_argument("--dry-run", action="store_true", help="draw a population, show it and its cost, train nothing")
+    return made
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """Return the configuration of a command line.
+
+    Raises BadInput for unknown flags, values of the wrong type, and a resume with other search flags.
+    """
+    dashed = [_dashed(argument) for argument in argv]
+    given = vars(parser().parse_args(dashed))
+    flags = {name: given.pop(name) for name in list(given) if name in _BY_NAME}
+    if "config" in given:
+        flags = read_toml(given["config"]) | flags
+    resume = given.get("resume")
+    if given.get("retry_failed") and resume is None:
+        raise BadInput("--retry-failed: goes with --resume RUN, which was not given")
+    values = _absolute({flag.name.replace("-", "_"): flag.default for flag in FLAGS})
+    flags = _absolute(flags)
+    if resume is not None:
+        values |= _resumed(resume, flags)
+    return Config(
+        _checked(values | flags), resume, given.get("retry_failed", False), given.get("dry_run", False)
+    )
+
+
+def _absolute(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return `flags` with data paths that hold from any working directory."""
+    if "data_dir" in flags:
+        flags = flags | {"data_dir": str(Path(flags["data_dir"]).expanduser().absolute())}
+    if str(flags.get("dataset")).startswith("folder:"):
+        path = Path(flags["dataset"].removeprefix("folder:")).expanduser().absolute()
+        flags = flags | {"dataset": f"folder:{path}"}
+    return flags
+
+
+def _dashed(argument: str) -> str:
+    """Spell a flag with dashes; what follows an equals sign is the user's."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the flags in a TOML file, dashes or underscores, flat or in the tables of `--help`.
+
+    Raises BadInput, naming the file, for anything that is no flag or of another type.
+    """
+    try:
+        found = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"--config {path}: cannot be read as TOML: {error}") from error
+    flat = dict[str, Any]()
+    for key, value in found.items():
+        flat |= value if isinstance(value, dict) else {key: value}
+    flags = {key.replace("-", "_"): value for key, value in flat.items()}
+    for name, value in flags.items():
+        if name not in _BY_NAME:
+            raise BadInput(f"--config {path}: no flag {name!r}{did_you_mean(name, _BY_NAME)}")
+        wanted = _BY_NAME[name].type
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise BadInput(f"--config {path}: {name} = {value!r}; expected {wanted.__name__}")
+    return flags
+
+
+_BY_NAME = {flag.name.replace("-", "_"): flag for flag in FLAGS}
+
+
+def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags of `run`. Raises BadInput where `flags` would make it another search."""
+    recorded = read_json(run / "config.json")
+    for name, value in flags.items():
+        if _BY_NAME[name].search and recorded.get(name) != value:
+            raise BadInput(
+                f"--resume {run}: --{_BY_NAME[name].name} {value} differs from the run's "
+                f"{recorded.get(name)}; leave it out, or start another run"
+            )
+    if flags.get("generations", recorded["generations"]) < recorded["generations"]:
+        raise BadInput(
+            f"--resume {run}: --generations {flags['generations']} is below the run's "
+            f"{recorded['generations']}; expected as many or more"
+        )
+    if "run" in flags:
+        raise BadInput(f"--resume {run}: --run {flags['run']} names another folder; leave it out")
+    return {name: recorded[name] for name in _BY_NAME if name in recorded} | {"run": str(run)}
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values`. Raises BadInput for a number out of range or an unknown word."""
+    for name in ("population", "offspring", "generations", "workers", "image_size", "train_size"):
+        if values[name] is not None and values[name] < 1:
+            raise BadInput(f"--{name.replace('_', '-')}: {values[name]}; expected at least 1")
+    if values["seed"] < 0:
+        raise BadInput(f"--seed: {values['seed']}; expected 0 or more")
+    if not 0 <= values["mutation_rate"] <= 1:
+        raise BadInput(f"--mutation-rate: {values['mutation_rate']}; expected 0..1")
+    if values["timeout"] is not None and values["timeout"] <= 0:
+        raise BadInput(f"--timeout: {values['timeout']}; expected seconds above 0")
+    if values["keep"] not in ("all", "best"):
+        raise BadInput(f"--keep: {values['keep']!r}; expected all or best")
+    return values

@@ -1,0 +1,74 @@
+"""Making a run folder, and the notes in it that say what was asked and with what it ran."""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from cgp.errors import BadInput
+from evaluate.files import write_atomically
+
+_PACKAGES = ("torch", "torchvision", "numpy", "deap", "joblib", "pandas", "safetensors")
+
+
+def next_run(parent: Path, dataset: str) -> Path:
+    """Return the first of `parent`/DATASET-1, -2, ... that does not exist."""
+    name = re.sub(r"\W+", "-", Path(dataset.removeprefix("folder:")).name or "folder")
+    return next(path for n in count(1) if not (path := parent / f"{name}-{n}").exists())
+
+
+def create_run(folder: Path, config: dict[str, Any]) -> None:
+    """Make `folder` with its `config.json`.
+
+    Raises BadInput where it exists already or cannot be made; what exists is left as it is.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(
+            f"--run {folder}: exists already; go on with it by --resume {folder}, or name another folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config)
+    except OSError as error:
+        raise BadInput(
+            f"--run {folder}: cannot be written ({error.strerror}); name a folder that you may write to"
+        ) from error
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write `value` atomically."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def note_session(folder: Path, seed: int, workers: list[dict[str, Any]]) -> None:
+    """Add this session (versions, devices, git revision, seed, command) to `environment.json`."""
+    path = folder / "environment.json"
+    sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
+    session = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "revision": _revision(),
+        "seed": seed,
+        "workers": [{k: v for k, v in worker.items() if k != "pid"} for worker in workers],
+    }
+    write_json(path, {"sessions": [*sessions, session]})
+
+
+def _revision() -> str | None:
+    """Return the git revision of this program, with `+` where files differ from it."""
+    here = Path(__file__).parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
+    try:
+        found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return found.stdout.strip() or None

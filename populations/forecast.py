@@ -1,0 +1,47 @@
+"""Before a search begins: a drawn population as a table, and what the whole will cost."""
+
+import numpy as np
+import pandas as pd
+
+from cgp.genome import draw
+from cgp.graph import Graph
+from evaluate.data import Data
+from evaluate.forecast import forecast_bytes, forecast_seconds
+from evaluate.numerics import Numerics
+from evaluate.train import Setting
+from populations.store import Plan
+from populations.strategies import Generational
+
+_SAMPLE = 32  # draws that stand for a whole search
+
+
+def population_table(strategy: Generational, plan: Plan, data: Data, device: str) -> pd.DataFrame:
+    """Return generation 0 as it would be drawn: depth, costs, seconds and MB forecast for each.
+
+    Asks `strategy`, which is then no longer fresh.
+    """
+    graphs = [candidate.graph for candidate in strategy.ask(strategy.size(0))]
+    setting = Setting(plan.recipe, plan.seed, Numerics(device.split(":")[0], plan.recipe.precision))
+    table = pd.DataFrame(
+        {
+            "depth": [graph.depth for graph in graphs],
+            "conv_layers": [graph.conv_layers for graph in graphs],
+            "params": [graph.params for graph in graphs],
+            "mflops": [round(graph.flops / 1e6, 1) for graph in graphs],
+            "receptive_field": [graph.receptive_field for graph in graphs],
+            "seconds": np.round(forecast_seconds(graphs, data, setting), 1),
+            "mbytes": [round(forecast_bytes(graph, plan.recipe) / 1e6, 1) for graph in graphs],
+        }
+    )
+    return table
+
+
+def search_bytes(strategy: Generational, plan: Plan, workers: int) -> int:
+    """Estimate the bytes of all checkpoints from draws of the space; evolved networks may differ.
+
+    With `--keep best` only the best network's and those in training lie on disk.
+    """
+    rng = np.random.default_rng([plan.seed, _SAMPLE])
+    drawn: list[Graph] = [draw(plan.space, rng).graph(plan.space) for _ in range(_SAMPLE)]
+    mean = sum(forecast_bytes(graph, plan.recipe) for graph in drawn) / _SAMPLE
+    return round(mean * (strategy.total if plan.keep == "all" else workers + 1))

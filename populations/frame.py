@@ -1,0 +1,173 @@
+"""A run as pandas tables. No torch.
+
+Accuracies are fractions, ids are unique prefixes of hashes, what is missing is empty (never 0).
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cgp.errors import BadInput
+from cgp.graph import Graph
+from evaluate.job import Result
+from populations.journal import Journal
+
+MODEL_COLUMNS = (
+    "id job generation parent status function_set depth conv_layers params flops receptive_field "
+    "val_accuracy val_loss epochs seconds peak_memory_mb seed same_as"
+).split()
+
+_MODELS = """
+select j.id, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
+    j.depth, j.conv_layers, j.params, j.flops, j.receptive_field, r.val_accuracy, r.val_loss,
+    r.epochs, r.seconds, r.peak_memory_mb, j.seed, o.id as same_as, t.accuracy as test_accuracy
+from jobs j
+left join jobs p on p.number = j.parent
+left join results r on r.number = j.number
+    and r.attempt = (select max(attempt) from results a where a.number = j.number)
+left join jobs o on o.number = r.same_as
+left join test_scores t on t.number = coalesce(r.same_as, j.number)
+"""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a run, with what is needed to build and judge it again."""
+
+    id: str
+    number: int
+    seed: int
+    graph: Graph
+    result: Result | None
+    folder: Path
+
+
+class Run:
+    """A run folder, opened to be read; it may be searching still."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open `folder`. Raises BadInput where it is no run, or of another format."""
+        self.folder = folder
+        if not folder.is_dir():
+            raise BadInput(f"{folder}: no such run folder; see: python -m populations list")
+        self._journal = Journal(folder / "run.sqlite")
+        self.config: dict[str, Any] = read_json(folder / "config.json")
+
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        """One row per job: see `MODEL_COLUMNS`; `test_accuracy` where a test was asked for.
+
+        `same_as` names the model with the same graph whose result this one took over.
+        """
+        return self._table(_MODELS + " order by j.number")
+
+    def _table(self, query: str, *values: Any) -> pd.DataFrame:
+        return _typed(self._journal, self.config["function_set"], query, *values)
+
+    def population(self, generation: int) -> pd.DataFrame:
+        """Return the population after `generation`, best first. Raises BadInput if there is none."""
+        return population(self._journal, generation, self.config["function_set"])
+
+    @cached_property
+    def generations(self) -> pd.DataFrame:
+        """One row per finished generation: networks, best, median, min_depth, max_depth, failed."""
+        rows = self._journal.select("select * from generations order by generation")
+        return pd.DataFrame([json.loads(row["statistics"]) for row in rows])
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row per model and epoch: id, epoch, lr, train_loss, val_accuracy, val_loss, seconds."""
+        rows = self._journal.select(
+            "select id, detail from results join jobs using (number) where same_as is null "
+            "and attempt=(select max(attempt) from results r where r.number=jobs.number) order by number"
+        )
+        return pd.DataFrame(
+            [{"id": row["id"]} | point for row in rows for point in json.loads(row["detail"])["curve"]]
+        )
+
+    @cached_property
+    def lineage(self) -> pd.DataFrame:
+        """One row per model: id, parent (empty for a random draw), job, generation, depth, val_accuracy."""
+        return self.models[["id", "parent", "job", "generation", "status", "depth", "val_accuracy"]]
+
+    def ancestors(self, identity: str) -> pd.DataFrame:
+        """Return the lineage of one model, from the first ancestor to the model itself."""
+        by_id = self.lineage.set_index("id", drop=False)
+        line, now = list[Any](), identity
+        while isinstance(now, str):
+            line.append(by_id.loc[now])
+            now = by_id.loc[now, "parent"]
+        return pd.DataFrame(line[::-1])
+
+    def model(self, name: str) -> Model:
+        """Return the model `best`, or the one whose id begins with `name`.
+
+        Raises BadInput where none or several do. A model that took over another's result stands for
+        that other one.
+        """
+        if name == "best":
+            link = self.folder / "best"
+            if not link.is_symlink():
+                raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
+            name = link.readlink().name
+        rows = self._journal.select(
+            "select * from jobs where substr(id, 1, ?) = ?", len(name), name
+        )
+        if len(rows) != 1:
+            found = ", ".join(row["id"] for row in rows[:3]) or "none"
+            raise BadInput(
+                f"model {name!r} of {self.folder}: found {found}; expected `best` or the beginning of one "
+                "id (see: python -m populations show RUN)"
+            )
+        row = rows[0]
+        copies = self._journal.select(
+            "select j.id from results r join jobs j on j.number=r.same_as where r.number=?", row["number"]
+        )
+        if copies:
+            return self.model(copies[0]["id"])
+        graph = Graph.from_json(json.loads(row["graph"]))
+        result = self._journal.latest_result(row["number"])
+        folder = self.folder / "models" / row["id"]
+        return Model(row["id"], row["number"], row["seed"], graph, result, folder)
+
+
+def load(folder: str | Path) -> Run:
+    """Open a run folder for reading: `.models .generations .curves .lineage` are DataFrames."""
+    return Run(Path(folder))
+
+
+def population(journal: Journal, generation: int, function_set: str) -> pd.DataFrame:
+    """Return the population after `generation`, best first. Raises BadInput if there is none."""
+    rows = journal.select("select members from generations where generation=?", generation)
+    if not rows:
+        done = journal.select("select count(*) as n from generations")[0]["n"]
+        raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
+    members = json.loads(rows[0]["members"])
+    marks = ",".join("?" * len(members))
+    table = _typed(journal, function_set, f"{_MODELS} where j.number in ({marks})", *members)
+    return table.set_index("job", drop=False).loc[members].reset_index(drop=True)
+
+
+def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.DataFrame:
+    table = pd.DataFrame([dict(row) for row in journal.select(query, *values)], columns=_COLUMNS)
+    table.insert(table.columns.get_loc("depth"), "function_set", function_set)
+    table["epochs"] = table["epochs"].astype("Int64")
+    for name in ("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "test_accuracy"):
+        table[name] = table[name].astype("float64")
+    return table if table["test_accuracy"].notna().any() else table.drop(columns="test_accuracy")
+
+
+_COLUMNS = [name for name in MODEL_COLUMNS if name != "function_set"] + ["test_accuracy"]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run folder. Raises BadInput, naming it, where it cannot be."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); expected a run folder of evolve.py") from error
+    return value

@@ -1,0 +1,138 @@
+"""Score or train a recorded model again, and say whether it is the same to the bit."""
+
+import dataclasses
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cgp.errors import BadInput
+from evaluate.augment import Images
+from evaluate.checkpoint import ModelFolder, read_weights, write_weights
+from evaluate.data import Data, load
+from evaluate.files import BEST, LAST, write_atomically
+from evaluate.job import Job, Recipe, Result
+from evaluate.train import Setting, best_epoch, fresh_network, score, train
+from evaluate.worker import setting_of, settle_numerics
+from populations.config import Config
+from populations.frame import Model, Run
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A recorded and a repeated score, and what differs in how they were computed."""
+
+    recorded: dict[str, float]
+    repeated: dict[str, float]
+    differences: list[str]
+    weights_equal: bool | None = None  #: after a retraining, whether it ended in the same weights
+
+    @property
+    def identical(self) -> bool:
+        """Whether scores, and weights where compared, are equal to the bit."""
+        return self.recorded == self.repeated and self.weights_equal is not False
+
+
+def recorded_job(run: Run, model: Model, recipe: Recipe | None = None) -> Job:
+    """Return the job of `model` as it was sent, in the precision that its worker used.
+
+    Raises BadInput where the model has no score to compare with.
+    """
+    if model.result is None or model.result.status != "ok":
+        status = "open" if model.result is None else model.result.status
+        raise BadInput(f"model {model.id}: its status is {status}; expected ok, so that there is a score to compare")
+    asked = Config(run.config)
+    if recipe is None:
+        recipe = dataclasses.replace(asked.recipe(), precision=model.result.numerics["precision"])
+    return Job(model.number, model.id, model.graph, recipe, asked.data(), model.seed, str(model.folder))
+
+
+def rescore(run: Run, model: Model) -> Replay:
+    """Load the best weights of `model` and score them on the validation images again.
+
+    Raises BadInput where the weights are missing or damaged.
+    """
+    job, setting, data = _ready(run, model)
+    repeated = _score(job, setting, data, "validation")
+    return _compare(model, setting, data, {f"val_{name}": value for name, value in repeated.items()})
+
+
+def test_score(run: Run, model: Model) -> dict[str, float]:
+    """Return `accuracy` and `loss` of the best weights of `model` on the test images."""
+    job, setting, data = _ready(run, model)
+    return _score(job, setting, data, "test")
+
+
+def retrain(run: Run, model: Model) -> Replay:
+    """Train `model` again from its genome, with its recipe and seed, and compare scores and weights."""
+    job, setting, data = _ready(run, model)
+    device = setting.numerics.device
+    network = fresh_network(job.graph, setting)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = ModelFolder(Path(folder), {"job": job.about()})
+        images, validation = (Images.of(data, (name,), device) for name in ("train", "validation"))
+        best = best_epoch(train(network, images, validation, setting, kept))
+    repeated = {name: best[name] for name in ("val_accuracy", "val_loss")}
+    replay = _compare(model, setting, data, repeated)
+    if not (model.folder / LAST).exists():  # dropped by --keep best
+        return replay
+    recorded = fresh_network(job.graph, setting)
+    read_weights(model.folder / LAST, recorded)
+    pairs = zip(network.state_dict().values(), recorded.state_dict().values(), strict=True)
+    return dataclasses.replace(replay, weights_equal=all(torch.equal(a, b) for a, b in pairs))
+
+
+def polish(run: Run, model: Model, recipe: Recipe) -> tuple[dict[str, float], Path]:
+    """Train `model` from scratch by `recipe` on training and validation images together.
+
+    Returns `accuracy` and `loss` on the test images, scored once at the end, and the folder with
+    the weights. An interrupted polish goes on from its last epoch.
+    """
+    settle_numerics(_device())
+    job = recorded_job(run, model, recipe)
+    setting, data = setting_of(job), load(job.data)
+    folder = model.folder / f"polish-{recipe.name}-{recipe.epochs}"
+    folder.mkdir(exist_ok=True)
+    network = fresh_network(job.graph, setting)
+    images = Images.of(data, ("train", "validation"), setting.numerics.device)
+    kept = ModelFolder(folder, {"job": job.about(), "numerics": setting.numerics.describe()})
+    kept.discard_corrupt()
+    train(network, images, None, setting, kept)
+    found = score(network, Images.of(data, ("test",), setting.numerics.device), setting)
+    about = {"job": job.about(), "numerics": setting.numerics.describe(), "test": found}
+    write_weights(folder / BEST, network, about)
+    write_atomically(folder / "polish.json", json.dumps(about, indent=1).encode())
+    return found, folder
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
+    job = recorded_job(run, model)
+    settle_numerics(_device())
+    return job, setting_of(job), load(job.data)
+
+
+def _score(job: Job, setting: Setting, data: Data, split: str) -> dict[str, float]:
+    network = fresh_network(job.graph, setting)
+    path = Path(job.folder) / BEST
+    if not path.exists():
+        raise BadInput(f"{path}: no weights are kept for this model (--keep best?); replay it with --retrain")
+    read_weights(path, network)
+    return score(network, Images.of(data, (split,), setting.numerics.device), setting)
+
+
+def _compare(model: Model, setting: Setting, data: Data, repeated: dict[str, float]) -> Replay:
+    result = model.result or Result("lost")  # `recorded_job` has turned away models without a score
+    now: dict[str, Any] = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
+    differences = [
+        f"{name}: recorded {result.numerics.get(name)}, now {value}"
+        for name, value in now.items()
+        if result.numerics.get(name) != value
+    ]
+    return Replay(result.metrics, repeated, differences)

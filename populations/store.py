@@ -1,0 +1,226 @@
+"""The run folder, its whole layout in one place. No torch.
+
+    runs/NAME/
+      config.json               every flag, as resolved
+      environment.json          versions, devices, git revision
+      run.sqlite                the journal: jobs, results, generations; only the driver writes
+      snapshots/gen_0007.csv    a generation's population, derived from the journal
+      models/ID/                one per job: genome.json, weights, curve.csv, log.txt
+      best -> models/ID         always current
+      lock, stop                who drives the run; present while it is asked to stop
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgp.errors import BadInput
+from cgp.genome import Genome
+from cgp.space import Space
+from evaluate.files import BEST, LAST, write_atomically
+from evaluate.job import DataSpec, Job, Recipe, Result
+from populations import frame
+from populations.journal import Journal
+from populations.record import Candidate, Generation, Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is the same for every job of a run."""
+
+    space: Space
+    recipe: Recipe
+    data: DataSpec
+    seed: int
+    cache: bool  #: whether a graph that was judged before takes over that result
+    keep: str  #: whose weights stay: `all` or `best`
+
+
+class Lock:
+    """The right to write to a run, held by one process at a time and freed when it dies."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lock. Raises BadInput, saying who holds it, when it is taken."""
+        path = folder / "lock"
+        self._file = path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise BadInput(f"{folder}: another driver holds this run ({holder}); wait for it or end it") from error
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._file.close()
+
+
+class Store:
+    """Writes a job before it is sent and its result before anyone hears of it."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        """Open or create the journal and folders in `folder`. Raises BadInput when another driver is on it."""
+        self.folder, self.plan = folder, plan
+        for name in ("models", "snapshots"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self.lock = Lock(folder)
+        self.stop_file.unlink(missing_ok=True)
+        self.journal = Journal(folder / "run.sqlite", writable=True)
+        self._first = dict(self.journal.first_numbers())
+        self._news: list[Record] = []
+        self._open: dict[int, Candidate] = {}
+        self._waiting: dict[int, list[Candidate]] = {}
+        self._best: Record | None = None
+        self._unheard = self.journal.told_count()
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the workers to stop after their epoch."""
+        return self.folder / "stop"
+
+    def open(self, candidate: Candidate) -> Job | None:
+        """Write the job of `candidate` and return it; None where no training is needed.
+
+        That is so when the journal knows its result already, or when an earlier job has the same
+        graph: then it takes over that job's result, at once or when it comes. Earlier means the
+        job number, so that it does not matter how many workers there are.
+        """
+        number, graph_id = candidate.number, candidate.graph.id
+        identity = hashlib.sha256(f"{self.plan.seed}:{number}:{graph_id}".encode()).hexdigest()[:12]
+        row = self.journal.job(number)
+        if row is None:
+            genome = candidate.genome.to_json(self.plan.space)
+            self.journal.add_job(candidate, identity, self._seed(number), genome)
+        elif row["id"] != identity:
+            raise BadInput(
+                f"{self.folder}: job {number} is {row['id']} in the journal but {identity} in this search; "
+                "the program or its libraries changed since: resume with the versions in environment.json"
+            )
+        self._open[number] = candidate
+        if result := self.journal.told_result(number):
+            self._unheard -= 1
+            self._hear(number, result)
+            return None
+        first = self._first.setdefault(graph_id, number)
+        if self.plan.cache and first < number:
+            if result := self.journal.told_result(first):
+                self._copy(candidate, first, result)
+            else:
+                self._waiting.setdefault(first, []).append(candidate)
+            return None
+        return self._job(candidate, identity)
+
+    def _seed(self, number: int) -> int:
+        return int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0])
+
+    def _job(self, candidate: Candidate, identity: str) -> Job:
+        folder = self.model_folder(identity)
+        folder.mkdir(exist_ok=True)
+        genome = candidate.genome.to_json(self.plan.space) | {"graph": candidate.graph.to_json()}
+        write_atomically(folder / "genome.json", json.dumps(genome, indent=1).encode())
+        return Job(
+            candidate.number,
+            identity,
+            candidate.graph,
+            self.plan.recipe,
+            self.plan.data,
+            self._seed(candidate.number),
+            str(folder.absolute()),
+            str(self.stop_file.absolute()),
+        )
+
+    def model_folder(self, identity: str) -> Path:
+        """Return the folder of a model."""
+        return self.folder / "models" / identity
+
+    def close(self, job: Job, result: Result) -> None:
+        """Write the result of `job`, and of the jobs that waited to take it over."""
+        self.journal.add_result(job.number, result, None, told=True)
+        self._hear(job.number, result)
+        for follower in self._waiting.pop(job.number, []):
+            self._copy(follower, job.number, result)
+
+    def _copy(self, candidate: Candidate, first: int, result: Result) -> None:
+        self.journal.add_result(candidate.number, result, first, told=True)
+        self._hear(candidate.number, result)
+
+    def _hear(self, number: int, result: Result) -> None:
+        candidate = self._open.pop(number)
+        row = self.journal.job(number)
+        assert row is not None
+        self._news.append(Record(candidate, row["id"], result))
+
+    def news(self) -> Iterator[Record]:
+        """Yield the records closed since asked last, for the strategy to be told."""
+        while self._news:
+            yield self._news.pop(0)
+
+    def retry_failed(self) -> list[Job]:
+        """Return the jobs that did not end ok, to be run again from their last epoch.
+
+        In the generation under way the new result is told to the strategy. An earlier generation is
+        history: its new result replaces the old one in the tables (see `close_retry`), not in the
+        search that followed from it.
+        """
+        jobs = []
+        for row in self.journal.failed_jobs():
+            if row["generation"] == self.journal.last_generation():
+                self.journal.untell(row["number"])
+                continue
+            candidate = _candidate(row, self.plan.space)
+            jobs.append(self._job(candidate, row["id"]))
+        self._unheard = self.journal.told_count()
+        return jobs
+
+    def close_retry(self, job: Job, result: Result) -> None:
+        """Write the result of a job of an earlier generation that was tried again."""
+        self.journal.add_result(job.number, result, None, told=False)
+
+    def snapshot(self, generation: Generation) -> None:
+        """Write a finished generation to the journal and as a table."""
+        self.journal.add_generation(generation)
+        table = frame.population(self.journal, generation.number, self.plan.space.function_set).to_csv(index=False)
+        write_atomically(self.folder / "snapshots" / f"gen_{generation.number:04d}.csv", table.encode())
+
+    def set_best(self, best: Record | None, told: Record) -> None:
+        """Point `best` to the best model so far, after `told` was told to the strategy.
+
+        With `--keep best`, weights of other models go; their records stay. While a resumed search
+        still goes through its journal, nothing changes.
+        """
+        if self._unheard or best is None:
+            return
+        former, self._best = self._best, best
+        if former is None or former.id != best.id:
+            draft = self.folder / f".best-{os.getpid()}"
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(Path("models") / best.id)
+            os.replace(draft, self.folder / "best")
+        if self.plan.keep == "best":
+            for record in (former, told):
+                if record is not None and record.id != best.id:
+                    for name in (BEST, LAST):
+                        (self.model_folder(record.id) / name).unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Close the journal and give the lock back."""
+        self.journal.close()
+        self.lock.release()
+
+
+def _candidate(row: sqlite3.Row, space: Space) -> Candidate:
+    genome = Genome.from_json(json.loads(row["genome"]), space)
+    return Candidate(row["number"], row["generation"], row["parent"], genome, genome.graph(space))

@@ -1,0 +1,27 @@
+"""Who lives and who breeds: `ask(n)` -> candidates, `tell(record)`.
+
+To add a strategy: write it in a file of its own and enter it in `STRATEGIES`.
+"""
+
+from cgp.errors import BadInput, did_you_mean
+from populations.strategies.generational import Generational, Settings
+from populations.strategies.mu_plus_lambda import MuPlusLambda
+from populations.strategies.one_plus_lambda import OnePlusLambda
+from populations.strategies.random_search import RandomSearch
+
+STRATEGIES: dict[str, type[Generational]] = {
+    "mu-plus-lambda": MuPlusLambda,
+    "one-plus-lambda": OnePlusLambda,
+    "random": RandomSearch,
+}
+
+__all__ = ["STRATEGIES", "Generational", "Settings", "strategy"]
+
+
+def strategy(name: str, settings: Settings) -> Generational:
+    """Return the named strategy. Raises BadInput for an unknown name."""
+    if name not in STRATEGIES:
+        raise BadInput(
+            f"--strategy: unknown {name!r}{did_you_mean(name, STRATEGIES)}; one of {', '.join(STRATEGIES)}"
+        )
+    return STRATEGIES[name](settings)

@@ -1,0 +1,27 @@
+"""Random search: every candidate a fresh draw. The arm that any search has to beat."""
+
+import numpy as np
+from deap import tools
+
+from cgp.genome import Genome, draw
+from populations.strategies.generational import Generational, Individual
+
+
+class RandomSearch(Generational):
+    """Draws `population` genomes a generation and remembers the best of all so far."""
+
+    def size(self, generation: int) -> int:
+        """How many candidates `generation` has: always the population."""
+        return self.settings.population
+
+    def choose_parent(self, rng: np.random.Generator) -> None:
+        """Return no parent."""
+
+    def vary(self, parent: Individual, rng: np.random.Generator) -> Genome:
+        """Return a draw that owes nothing to `parent`."""
+        return draw(self.settings.space, rng, self.turned_away)
+
+    def survivors(self, children: list[Individual], rng: np.random.Generator) -> list[Individual]:
+        """Return the best of all so far."""
+        best: list[Individual] = tools.selBest(self.individuals + children, self.settings.population)
+        return best
