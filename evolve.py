@@ -107,8 +107,10 @@ def dry_run(breeding: Generational, plan: Plan, data: Data, devices: list[str]) 
     table = population_table(breeding, plan, data, devices[0])
     print(table.to_string(index=False))
     total = float(table["seconds"].mean()) * breeding.total
-    print(f"\n{breeding.total} networks, about {total / 60:.0f} minutes on one worker, "
-          f"{search_bytes(breeding, plan, 1) / 1e6:.0f} MB of checkpoints")
+    print(
+        f"\n{breeding.total} networks, about {total / 60:.0f} minutes on one worker, "
+        f"{search_bytes(breeding, plan, 1) / 1e6:.0f} MB of checkpoints"
+    )
     print(f"block genes turned away by limits: {dict(breeding.turned_away)}")
 
 
@@ -129,8 +131,10 @@ def run(config: Config) -> int:
         note_session(folder, config.seed, workers)
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
         wanted, free = search_bytes(breeding, plan, len(slots)), shutil.disk_usage(folder).free
-        screen.line(f"{folder}: {breeding.total} networks, about {wanted / 1e6:.0f} MB of checkpoints "
-                    f"({free / 1e9:.0f} GB free)")
+        screen.line(
+            f"{folder}: {breeding.total} networks, about {wanted / 1e6:.0f} MB of checkpoints "
+            f"({free / 1e9:.0f} GB free)"
+        )
         if config.retry_failed:
             retry_failed(pool, store)
         finished = search(breeding, pool, store, screen)

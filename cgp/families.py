@@ -39,9 +39,7 @@ def densenet_bc(depth: int, growth: int, image: Shape = CIFAR10, classes: int = 
 
 FAMILIES: dict[str, Callable[[Shape, int], dict[str, Graph]]] = {
     "vgg": lambda image, classes: {f"vgg-{d}": vgg(d, image, classes) for d in (16, 19)},
-    "resnet": lambda image, classes: {
-        f"resnet-{d}": resnet(d, image, classes) for d in (20, 32, 44, 56, 110)
-    },
+    "resnet": lambda image, classes: {f"resnet-{d}": resnet(d, image, classes) for d in (20, 32, 44, 56, 110)},
     "densenet": lambda image, classes: {"densenet-bc-100-12": densenet_bc(100, 12, image, classes)},
 }
 

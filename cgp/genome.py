@@ -63,9 +63,7 @@ def validate(genome: Genome, space: Space) -> None:
             raise BadInput(f"genome: node {n}, block gene {gene!r}; expected one of {names}")
         if type(second) is not int or second not in space.second_inputs(n):
             expected = space.second_inputs(n)
-            raise BadInput(
-                f"genome: node {n}, second-input gene {second!r}; expected {expected[0]}..{expected[-1]}"
-            )
+            raise BadInput(f"genome: node {n}, second-input gene {second!r}; expected {expected[0]}..{expected[-1]}")
     shrinking = [n for n, gene in enumerate(genome.blocks, 1) if space.shrinks[gene]]
     if len(shrinking) > space.max_downsamplings:
         raise BadInput(

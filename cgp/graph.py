@@ -51,9 +51,7 @@ class Graph:
         for n, node in enumerate(self.nodes, 1):
             arity = block(node.block).arity
             if len(node.inputs) != arity or not all(0 <= source < n for source in node.inputs):
-                raise BadInput(
-                    f"node {n} ({node.block}): inputs {list(node.inputs)}; expected {arity} of 0..{n - 1}"
-                )
+                raise BadInput(f"node {n} ({node.block}): inputs {list(node.inputs)}; expected {arity} of 0..{n - 1}")
             if n not in read:
                 raise BadInput(f"node {n} ({node.block}): read by no node; expected active nodes only")
         if not self.nodes or self.classes < 1:

@@ -84,8 +84,7 @@ class Pool:
     def measure(self, shape: Shape) -> Measure:
         """Measure this layer on an input of `shape`."""
         height, width = (
-            (size + 2 * self.padding - self.kernel) // self.stride + 1
-            for size in (shape.height, shape.width)
+            (size + 2 * self.padding - self.kernel) // self.stride + 1 for size in (shape.height, shape.width)
         )
         out = Shape(shape.channels, height, width)
         return Measure(out, reach=self.kernel - 1, stride=self.stride)

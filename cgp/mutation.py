@@ -78,7 +78,5 @@ def _with(genome: Genome, gene: int, value: int) -> Genome:
         return Genome(genome.blocks, genome.seconds, value)
     if gene >= count:
         at = gene - count
-        return Genome(
-            genome.blocks, (*genome.seconds[:at], value, *genome.seconds[at + 1 :]), genome.depth
-        )
+        return Genome(genome.blocks, (*genome.seconds[:at], value, *genome.seconds[at + 1 :]), genome.depth)
     return Genome((*genome.blocks[:gene], value, *genome.blocks[gene + 1 :]), genome.seconds, genome.depth)

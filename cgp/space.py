@@ -31,13 +31,11 @@ class Space:
             raise BadInput(f"--num-min-depth: {self.min_depth}; expected at least 1")
         if self.max_depth < self.min_depth:
             raise BadInput(
-                f"--num-max-depth: {self.max_depth} is below --num-min-depth {self.min_depth}; "
-                "expected min <= max"
+                f"--num-max-depth: {self.max_depth} is below --num-min-depth {self.min_depth}; expected min <= max"
             )
         if self.levels_back < 2:
             raise BadInput(
-                f"--levels-back: {self.levels_back}; expected at least 2, as the node one back is "
-                "connected already"
+                f"--levels-back: {self.levels_back}; expected at least 2, as the node one back is connected already"
             )
         if strided := [name for name in self.names if getattr(block(name), "step", 1) > 1]:
             raise BadInput(

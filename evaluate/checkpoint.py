@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -105,9 +104,7 @@ class ModelFolder:
             self.log(f"training starts over: {error}")
             path.unlink()
 
-    def resume(
-        self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
-    ) -> list[dict[str, float]]:
+    def resume(self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler) -> list[dict[str, float]]:
         """Load the last epoch's state, where there is one, and return the curve so far."""
         if not (self.path / LAST).exists():
             return []

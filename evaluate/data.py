@@ -93,8 +93,11 @@ def _key(spec: DataSpec) -> str:
 
 
 def _split(raw: Raw, spec: DataSpec) -> dict[str, Indices]:
-    """Stratified indices: the source's own test split or a fifth; a tenth (a fifth of a small set)
-    of the rest to validate; `train_size` of what remains to train."""
+    """Return stratified indices by name of split.
+
+    Test is the source's own or a fifth; validation a tenth of the rest, or a quarter of a small
+    rest (below 10,000); train what remains, or `train_size` of it.
+    """
     everything = np.arange(len(raw.labels))
     if raw.test_from is None:
         rest, test = _stratified(everything, raw, max(len(raw.classes), len(everything) // 5), spec)

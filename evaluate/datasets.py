@@ -139,8 +139,8 @@ def _decode(path: str, size: int | None) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
-            image = image.convert("RGB")
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
             return np.asarray(ImageOps.fit(image, (size, size)) if size else image)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read as an image ({error}); remove or replace it") from error
@@ -166,7 +166,5 @@ def dataset(spec: DataSpec) -> Dataset:
     kind = "folder" if spec.name.startswith("folder:") else spec.name
     if kind not in DATASETS or spec.name == "folder":
         names = [*list(DATASETS)[:-1], "folder:PATH"]
-        raise BadInput(
-            f"--dataset: unknown {spec.name!r}{did_you_mean(spec.name, names)}; one of {', '.join(names)}"
-        )
+        raise BadInput(f"--dataset: unknown {spec.name!r}{did_you_mean(spec.name, names)}; one of {', '.join(names)}")
     return DATASETS[kind]

@@ -37,7 +37,6 @@ def objectives(names: str) -> tuple[Objective, ...]:
     for name in chosen:
         if name not in OBJECTIVES:
             raise BadInput(
-                f"--objectives: unknown {name!r}{did_you_mean(name, OBJECTIVES)}; "
-                f"any of {', '.join(OBJECTIVES)}"
+                f"--objectives: unknown {name!r}{did_you_mean(name, OBJECTIVES)}; any of {', '.join(OBJECTIVES)}"
             )
     return tuple(OBJECTIVES[name] for name in dict.fromkeys(chosen))

@@ -1,8 +1,10 @@
 """Weight initialisation by name."""
 
-from torch import nn
+from collections.abc import Callable
 
-_INITIALISERS = {
+from torch import Tensor, nn
+
+_INITIALISERS: dict[str, Callable[[Tensor], Tensor]] = {
     "kaiming_normal": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
     "kaiming_uniform": lambda weight: nn.init.kaiming_uniform_(weight, nonlinearity="relu"),
     "xavier_normal": nn.init.xavier_normal_,

@@ -69,7 +69,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("fast", 8, 32, "adam", 0.001, "onecycle", label_smoothing=0.1),
+        Recipe("fast", 6, 32, "adam", 0.001, "onecycle", label_smoothing=0.1),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
     )
@@ -79,9 +79,7 @@ RECIPES: dict[str, Recipe] = {
 def recipe(name: str, **changes: Any) -> Recipe:
     """Return the named recipe with `changes` to its fields. Raises BadInput for an unknown name."""
     if name not in RECIPES:
-        raise BadInput(
-            f"--recipe: unknown {name!r}{did_you_mean(name, RECIPES)}; one of {', '.join(RECIPES)}"
-        )
+        raise BadInput(f"--recipe: unknown {name!r}{did_you_mean(name, RECIPES)}; one of {', '.join(RECIPES)}")
     return replace(RECIPES[name], **changes)
 
 

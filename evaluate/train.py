@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
     torch.manual_seed(setting.seed)
     network = build(graph)
     initialise(network, setting.recipe.init)
-    return network.to(setting.numerics.device, memory_format=torch.channels_last)
+    return network.to(setting.numerics.device).to(memory_format=torch.channels_last)
 
 
 def train(
@@ -62,7 +63,7 @@ def train(
     while len(curve) < recipe.epochs and not out_of_patience(curve, recipe.patience):
         started = time.perf_counter()
         generator = epoch_generator(setting.seed, len(curve))
-        row: Row = {"epoch": len(curve) + 1, "lr": scheduler.get_last_lr()[0]}
+        row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[0])}
         total = torch.zeros((), device=setting.numerics.device)
 
         network.train()
@@ -129,7 +130,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """Return the recipe's optimizer; weight decay spares batch normalisation and biases."""
     weights: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
     others: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)

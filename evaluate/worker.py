@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib.externals.loky import process_executor
 
 from cgp.errors import BadInput
 from evaluate.augment import Images
@@ -29,6 +30,8 @@ def start(device: str) -> None:
     One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # loky replaces a worker that has grown by 300 MB, which is what training a network does.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     settle_numerics(device)
 
@@ -63,9 +66,7 @@ def setting_of(job: Job) -> Setting:
 
 def evaluate(job: Job) -> Result:
     """Train and score the network of `job`; every exception becomes a result."""
-    folder = ModelFolder(
-        Path(job.folder), {"job": job.about()}, Path(job.stop_file) if job.stop_file else None
-    )
+    folder = ModelFolder(Path(job.folder), {"job": job.about()}, Path(job.stop_file) if job.stop_file else None)
     try:
         return _evaluate(job, folder)
     except Interrupted:

@@ -11,13 +11,14 @@ from cgp.errors import BadInput
 from evaluate.job import RECIPES, recipe
 from populations import replay
 from populations.config import OneLineParser
-from populations.frame import Run, load
+from populations.frame import Model, Run, load
 from populations.journal import Journal
 from populations.store import Lock
 
-SHORT = (
-    "id job generation parent status depth conv_layers params val_accuracy test_accuracy seconds"
-).split()
+SHORT = (  # columns of the table on a terminal; csv and json have all
+    *("id", "job", "generation", "parent", "status", "depth"),
+    *("conv_layers", "params", "val_accuracy", "test_accuracy", "seconds"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,7 +155,7 @@ def replay_model(arguments: argparse.Namespace) -> int:
     return 0 if again.identical else 1
 
 
-def _polish(run: Run, model: replay.Model, arguments: argparse.Namespace) -> int:
+def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
     print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
@@ -164,7 +165,7 @@ def _polish(run: Run, model: replay.Model, arguments: argparse.Namespace) -> int
     return 0
 
 
-def _test(run: Run, model: replay.Model) -> None:
+def _test(run: Run, model: Model) -> None:
     found = replay.test_score(run, model)
     print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images; selection never saw them)")
     try:

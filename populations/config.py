@@ -40,6 +40,7 @@ def _from_recipe(what: str) -> str:
     return f"{what} [default: the recipe's]"
 
 
+# fmt: off
 FLAGS = (
     Flag("space", "num-min-depth", int, 20, "fewest active nodes of a genome"),
     Flag("space", "num-max-depth", int, 70, "most active nodes of a genome"),
@@ -50,7 +51,7 @@ FLAGS = (
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "population", int, 6, "networks of generation 0, and survivors of each later one"),
     Flag("evolution", "offspring", int, 6, "children a generation"),
-    Flag("evolution", "generations", int, 4, "generations, the random one included", False),
+    Flag("evolution", "generations", int, 3, "generations, the random one included", False),
     Flag("evolution", "mutation-rate", float, 0.05, "chance of each gene to change"),
     Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),
     Flag("evolution", "re-evaluate", bool, False, "train a graph again although it was scored before"),
@@ -79,6 +80,7 @@ FLAGS = (
     Flag("run", "run", str, None, "folder of the run [default: runs/DATASET-N]", False),
     Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
 )
+# fmt: on
 _RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
 
 
@@ -117,6 +119,7 @@ class OneLineParser(argparse.ArgumentParser):
     """Raises BadInput, a line with the closest flag, where argparse would print its usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise BadInput with `message`, and for an unknown flag the closest one."""
         unknown = message.removeprefix("unrecognized arguments: ").split()
         if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
             message = f"{unknown[0]}: no such flag{did_you_mean(unknown[0], self._option_string_actions)}"
@@ -142,7 +145,9 @@ def parser() -> argparse.ArgumentParser:
             options |= {"type": flag.type, "metavar": flag.type.__name__.upper()}
         groups[flag.group].add_argument(f"--{flag.name}", **options)
     run = groups["run"]
-    run.add_argument("--config", type=Path, metavar="FILE", help="TOML file of flags, which flags given here override")
+    run.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML file of flags, which flags given here override"
+    )
     run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped or killed")
     run.add_argument("--retry-failed", action="store_true", help="with --resume: try again what did not end ok")
     run.add_argument("--dry-run", action="store_true", help="draw a population, show it and its cost, train nothing")
@@ -166,9 +171,7 @@ def parse(argv: Sequence[str]) -> Config:
     flags = _absolute(flags)
     if resume is not None:
         values |= _resumed(resume, flags)
-    return Config(
-        _checked(values | flags), resume, given.get("retry_failed", False), given.get("dry_run", False)
-    )
+    return Config(_checked(values | flags), resume, given.get("retry_failed", False), given.get("dry_run", False))
 
 
 def _absolute(flags: dict[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,7 @@ def create_run(folder: Path, config: dict[str, Any]) -> None:
     Raises BadInput where it exists already or cannot be made; what exists is left as it is.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(
-            f"--run {folder}: exists already; go on with it by --resume {folder}, or name another folder"
-        )
+        raise BadInput(f"--run {folder}: exists already; go on with it by --resume {folder}, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", config)

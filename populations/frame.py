@@ -17,9 +17,10 @@ from evaluate.job import Result
 from populations.journal import Journal
 
 MODEL_COLUMNS = (
-    "id job generation parent status function_set depth conv_layers params flops receptive_field "
-    "val_accuracy val_loss epochs seconds peak_memory_mb seed same_as"
-).split()
+    *("id", "job", "generation", "parent", "status", "function_set", "depth", "conv_layers", "params"),
+    *("flops", "receptive_field", "val_accuracy", "val_loss", "epochs", "seconds", "peak_memory_mb"),
+    *("seed", "same_as"),
+)
 
 _MODELS = """
 select j.id, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
@@ -97,7 +98,8 @@ class Run:
     def ancestors(self, identity: str) -> pd.DataFrame:
         """Return the lineage of one model, from the first ancestor to the model itself."""
         by_id = self.lineage.set_index("id", drop=False)
-        line, now = list[Any](), identity
+        line = list[Any]()
+        now: Any = identity
         while isinstance(now, str):
             line.append(by_id.loc[now])
             now = by_id.loc[now, "parent"]
@@ -114,9 +116,7 @@ class Run:
             if not link.is_symlink():
                 raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
             name = link.readlink().name
-        rows = self._journal.select(
-            "select * from jobs where substr(id, 1, ?) = ?", len(name), name
-        )
+        rows = self._journal.select("select * from jobs where substr(id, 1, ?) = ?", len(name), name)
         if len(rows) != 1:
             found = ", ".join(row["id"] for row in rows[:3]) or "none"
             raise BadInput(
@@ -149,12 +149,13 @@ def population(journal: Journal, generation: int, function_set: str) -> pd.DataF
     members = json.loads(rows[0]["members"])
     marks = ",".join("?" * len(members))
     table = _typed(journal, function_set, f"{_MODELS} where j.number in ({marks})", *members)
-    return table.set_index("job", drop=False).loc[members].reset_index(drop=True)
+    order = {number: place for place, number in enumerate(members)}
+    return table.sort_values("job", key=lambda jobs: jobs.map(order), ignore_index=True)
 
 
 def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.DataFrame:
     table = pd.DataFrame([dict(row) for row in journal.select(query, *values)], columns=_COLUMNS)
-    table.insert(table.columns.get_loc("depth"), "function_set", function_set)
+    table.insert(list(table.columns).index("depth"), "function_set", function_set)
     table["epochs"] = table["epochs"].astype("Int64")
     for name in ("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "test_accuracy"):
         table[name] = table[name].astype("float64")

@@ -110,8 +110,7 @@ class Journal:
         if told:
             self._db.execute("update results set told=0 where number=?", (number,))
         self._db.execute(
-            "insert into results values (?,(select count(*) from results where number=?)"
-            f"{',?' * (len(row) - 2)})",
+            f"insert into results values (?,(select count(*) from results where number=?){',?' * (len(row) - 2)})",
             row,
         )
         self._db.execute("commit")

@@ -1,13 +1,13 @@
 """The run folder, its whole layout in one place. No torch.
 
-    runs/NAME/
-      config.json               every flag, as resolved
-      environment.json          versions, devices, git revision
-      run.sqlite                the journal: jobs, results, generations; only the driver writes
-      snapshots/gen_0007.csv    a generation's population, derived from the journal
-      models/ID/                one per job: genome.json, weights, curve.csv, log.txt
-      best -> models/ID         always current
-      lock, stop                who drives the run; present while it is asked to stop
+runs/NAME/
+config.json               every flag, as resolved
+environment.json          versions, devices, git revision
+run.sqlite                the journal: jobs, results, generations; only the driver writes
+snapshots/gen_0007.csv    a generation's population, derived from the journal
+models/ID/                one per job: genome.json, weights, curve.csv, log.txt
+best -> models/ID         always current
+lock, stop                who drives the run; present while it is asked to stop
 """
 
 import dataclasses
@@ -19,7 +19,6 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -72,7 +71,7 @@ class Store:
     """Writes a job before it is sent and its result before anyone hears of it."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
-        """Open or create the journal and folders in `folder`. Raises BadInput when another driver is on it."""
+        """Open or create what `folder` lacks. Raises BadInput when another driver is on it."""
         self.folder, self.plan = folder, plan
         for name in ("models", "snapshots"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -208,7 +207,7 @@ class Store:
             draft = self.folder / f".best-{os.getpid()}"
             draft.unlink(missing_ok=True)
             draft.symlink_to(Path("models") / best.id)
-            os.replace(draft, self.folder / "best")
+            draft.replace(self.folder / "best")
         if self.plan.keep == "best":
             for record in (former, told):
                 if record is not None and record.id != best.id:

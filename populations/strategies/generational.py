@@ -123,10 +123,7 @@ class Generational(ABC):
     def _candidate(self, number: int) -> Candidate:
         rng = self._rng(_CANDIDATE, number)
         parent = self.choose_parent(rng) if self.individuals else None
-        if parent is None:
-            genome = draw(self.settings.space, rng, self.turned_away)
-        else:
-            genome = self.vary(parent, rng)
+        genome = draw(self.settings.space, rng, self.turned_away) if parent is None else self.vary(parent, rng)
         origin = None if parent is None else parent.record.candidate.number
         graph: Graph = genome.graph(self.settings.space)
         return Candidate(number, self._generation, origin, genome, graph)
