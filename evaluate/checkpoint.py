@@ -8,9 +8,11 @@ Both carry their description as JSON in the file's header, so that a file is who
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -55,6 +57,10 @@ def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = N
             for group in groups:  # JSON knows no tuples
                 group.update({k: tuple(v) for k, v in group.items() if k == "betas"})
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+            for parameter, values in optimizer.state.items():
+                for key, value in values.items():  # fused optimizers take their memory layout for granted
+                    if value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{path}: not the weights of this network ({reason}); check its folder") from error
@@ -109,7 +115,10 @@ class ModelFolder:
         if not (self.path / LAST).exists():
             return []
         description = read_weights(self.path / LAST, network, optimizer)
-        scheduler.load_state_dict(description["scheduler"])
+        state = description["scheduler"]
+        if "milestones" in state:  # JSON knows no numbers as keys
+            state["milestones"] = Counter({int(step): count for step, count in state["milestones"].items()})
+        scheduler.load_state_dict(state)
         curve: list[dict[str, float]] = description["curve"]
         return curve
 

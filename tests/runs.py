@@ -1,0 +1,96 @@
+"""Helpers of the tests that run the program as its user does: tiny searches, and how to compare them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import load_file
+
+from populations import Run, load
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    *("--function-set", "conv_8_3,conv_4_3,res_8_3,maxpool,sum", "--num-min-depth", "1", "--num-max-depth", "4"),
+    *("--train-size", "120", "--epochs", "2", "--population", "3", "--offspring", "3", "--generations", "3"),
+)
+TIMES = ["seconds", "peak_memory_mb"]  # what a repetition may not repeat
+
+
+def program(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `evolve.py` and wait for it."""
+    return subprocess.run(
+        [sys.executable, ROOT / "evolve.py", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
+    )
+
+
+def start(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
+    """Start `evolve.py` in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "evolve.py", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def populations(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m populations` and wait for it."""
+    return subprocess.run(
+        [sys.executable, "-m", "populations", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def wait_for(path: Path, pattern: str, count: int, process: "subprocess.Popen[str]") -> None:
+    """Wait until `count` files match `pattern` below `path`."""
+    deadline = time.monotonic() + 120
+    while len(list(path.glob(pattern))) < count:
+        assert time.monotonic() < deadline, f"no {count} x {pattern} in {path}"
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+
+
+def workers_of(process: "subprocess.Popen[str]") -> list[int]:
+    """Return the process ids of the loky workers of a driver."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def kill_hard(process: "subprocess.Popen[str]") -> None:
+    """kill -9 of the driver alone."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def facts(run: Run) -> pd.DataFrame:
+    """Return the table of models without what a clock or the system decides."""
+    return run.models.drop(columns=TIMES)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Two run folders hold the same records, curves, snapshots and weights, to the bit."""
+    a, b = load(one), load(other)
+    pd.testing.assert_frame_equal(facts(a), facts(b), check_exact=True)
+    curves = [run.curves.drop(columns="seconds") for run in (a, b)]
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
+    pd.testing.assert_frame_equal(a.generations, b.generations, check_exact=True)
+    assert (one / "best").readlink() == (other / "best").readlink()
+    weights = sorted(path.relative_to(one) for path in one.glob("models/*/*.safetensors"))
+    assert weights
+    assert weights == sorted(path.relative_to(other) for path in other.glob("models/*/*.safetensors"))
+    for path in weights:
+        mine, theirs = load_file(one / path), load_file(other / path)
+        assert mine.keys() == theirs.keys()
+        assert all(mine[name].equal(theirs[name]) for name in mine), path
+    snapshots = sorted(path.name for path in (one / "snapshots").iterdir())
+    assert snapshots == sorted(path.name for path in (other / "snapshots").iterdir())

@@ -1,0 +1,122 @@
+"""Bad input to `evolve.py`: one line, exit code 2, nothing written."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import evolve
+from populations.config import FLAGS, parse, parser
+
+CASES: list[tuple[list[str], str]] = [
+    (["--num-min-depth", "5", "--num-max-depth", "4"], "--num-max-depth: 4"),
+    (["--num-min-depth", "0"], "--num-min-depth: 0"),
+    (["--function-set", "resnt"], "did you mean 'resnet'"),
+    (["--function-set", "conv_32_3,conv_32_4"], "conv_32_4"),
+    (["--function-set", "conv_32_3,cnov_16_3"], "cnov_16_3"),
+    (["--dataset", "digit"], "did you mean 'digits'"),
+    (["--recipe", "fats"], "did you mean 'fast'"),
+    (["--strategy", "randm"], "did you mean 'random'"),
+    (["--objectives", "accuracy"], "val_accuracy"),
+    (["--optimizer", "sdg"], "did you mean 'sgd'"),
+    (["--schedule", "cosin"], "did you mean 'cosine'"),
+    (["--init", "orthogona"], "did you mean 'orthogonal'"),
+    (["--precision", "fp64"], "fp64"),
+    (["--dataset", "mnist"], "--download"),
+    (["--dataset", "folder:nowhere"], "no such folder"),
+    (["--devices", "cuda:77"], "cuda:77"),
+    (["--devices", "cpu", "--workers", "0"], "--workers"),
+    (["--max-params", "100"], "--max-params: 100"),
+    (["--train-size", "1000000"], "--train-size: 1000000"),
+    (["--epochs", "0"], "--epochs: 0"),
+    (["--batch-size", "1"], "--batch-size: 1"),
+    (["--population", "0"], "--population: 0"),
+    (["--mutation-rate", "2"], "--mutation-rate: 2"),
+    (["--timeout", "0"], "--timeout: 0"),
+    (["--seed", "-1"], "--seed: -1"),
+    (["--keep", "some"], "--keep"),
+    (["--lr", "fast"], "--lr"),
+    (["--generatoins", "3"], "did you mean '--generations'"),
+    (["--levels-back", "1"], "--levels-back: 1"),
+    (["--retry-failed"], "--resume"),
+    (["--resume", "nowhere"], "nowhere"),
+    (["--config", "none.toml"], "none.toml"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), CASES)
+def test_one_line_exit_2_and_nothing_written(
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert evolve.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_too_small_for_pooling(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for n in range(8):
+            Image.new("L", (1, 1), n * 30).save(tmp_path / name / f"{n}.png")
+    assert evolve.main(["--dataset", f"folder:{tmp_path}"]) == 2
+    assert "images are 1 pixels" in capsys.readouterr().err
+
+
+def test_an_existing_folder_is_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    assert evolve.main(["--run", str(tmp_path)]) == 2
+    assert f"--resume {tmp_path}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_unwritable_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evolve.main(["--run", "/proc/no/run"]) == 2
+    assert "--run /proc/no/run: cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs = ", "cannot be read as TOML"),
+        ("epohcs = 3", "did you mean 'epochs'"),
+        ('epochs = "3"', "expected int"),
+    ],
+)
+def test_a_bad_config_file(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    assert evolve.main(["--config", str(tmp_path / "c.toml")]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "c.toml" in err
+
+
+def test_resume_with_other_search_flags_names_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = parse([])
+    (tmp_path / "config.json").write_text(__import__("json").dumps(config.resolved(config.recipe())))
+    for flags, said in (
+        (["--num-max-depth", "71"], "--num-max-depth 71 differs from the run's 70"),
+        (["--lr", "0.5"], "--lr 0.5 differs from the run's 0.001"),
+        (["--generations", "1"], "--generations 1 is below"),
+    ):
+        assert evolve.main(["--resume", str(tmp_path), *flags]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_help_names_every_flag_in_its_group() -> None:
+    text = parser().format_help()
+    for group in ("space", "evolution", "evaluation", "resources", "run"):
+        assert f"\n{group}:" in text
+    for flag in FLAGS:
+        assert f"--{flag.name}" in text
+
+
+def test_underscores_are_accepted() -> None:
+    assert parse(["--num_min_depth", "3", "--run=a_b"]).values["num_min_depth"] == 3
+    assert parse(["--run=a_b"]).values["run"] == "a_b"
