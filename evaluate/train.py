@@ -147,18 +147,17 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRSchedul
     if recipe.schedule == "cosine":
         return schedules.CosineAnnealingLR(optimizer, total)
     if recipe.schedule == "sgdr":
-        return schedules.LambdaLR(optimizer, lambda step: _warm_restarts(step / total))
+        return schedules.LambdaLR(optimizer, lambda step: _warm_restarts(15 * step / total))
     if recipe.schedule == "step":
         return schedules.MultiStepLR(optimizer, [round(0.6 * total)], gamma=0.1)
     return schedules.ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
-def _warm_restarts(done: float) -> float:
-    """Return the share of the highest rate once `done` (0..1) of a run is over.
+def _warm_restarts(fifteenths: float) -> float:
+    """Return the share of the highest rate after `fifteenths` of a run.
 
-    Loshchilov and Hutter 2016: cosine cycles that begin at 0, 1, 3 and 7 fifteenths; each ends at 0.001.
+    Loshchilov and Hutter 2016: cosine cycles that begin at 0, 1, 3 and 7, and each end at 0.001.
     """
-    fifteenths = 15 * done
     length = 2 ** min(3, int(math.log2(fifteenths + 1)))
     position = (fifteenths + 1 - length) / length
     return 0.001 + 0.999 * (1 + math.cos(math.pi * position)) / 2

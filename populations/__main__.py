@@ -128,7 +128,7 @@ def show_best(arguments: argparse.Namespace) -> int:
 def show_lineage(arguments: argparse.Namespace) -> int:
     """Show the ancestors of a model, or the parent of every model."""
     run = load(arguments.run)
-    table = run.ancestors(run.model(arguments.model).id) if arguments.model else run.lineage
+    table = run.ancestors(run.identity(arguments.model)) if arguments.model else run.lineage
     return _print(table, arguments.format)
 
 

@@ -105,30 +105,34 @@ class Run:
             now = by_id.loc[now, "parent"]
         return pd.DataFrame(line[::-1])
 
-    def model(self, name: str) -> Model:
-        """Return the model `best`, or the one whose id begins with `name`.
+    def identity(self, name: str) -> str:
+        """Return the id of the model `best`, or of the one whose id begins with `name`.
 
-        Raises BadInput where none or several do. A model that took over another's result stands for
-        that other one.
+        Raises BadInput where none or several do.
         """
         if name == "best":
             link = self.folder / "best"
             if not link.is_symlink():
                 raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
             name = link.readlink().name
-        rows = self._journal.select("select * from jobs where substr(id, 1, ?) = ?", len(name), name)
+        rows = self._journal.select("select id from jobs where substr(id, 1, ?) = ?", len(name), name)
         if len(rows) != 1:
             found = ", ".join(row["id"] for row in rows[:3]) or "none"
             raise BadInput(
                 f"model {name!r} of {self.folder}: found {found}; expected `best` or the beginning of one "
                 "id (see: python -m populations show RUN)"
             )
-        row = rows[0]
-        copies = self._journal.select(
-            "select j.id from results r join jobs j on j.number=r.same_as where r.number=?", row["number"]
-        )
-        if copies:
-            return self.model(copies[0]["id"])
+        return str(rows[0]["id"])
+
+    def model(self, name: str) -> Model:
+        """Return the model that `name` means, see `identity`.
+
+        A model that took over another's result stands for that other one.
+        """
+        query = """select * from jobs where number = (
+            select coalesce(max(same_as), jobs.number) from jobs left join results using (number)
+            where id = ?)"""
+        row = self._journal.select(query, self.identity(name))[0]
         graph = Graph.from_json(json.loads(row["graph"]))
         result = self._journal.latest_result(row["number"])
         folder = self.folder / "models" / row["id"]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from runs import TINY, populations, program
 from safetensors.torch import load_file, save_file
 
 import populations.__main__ as cli
 from populations import load
 from populations.frame import MODEL_COLUMNS
-from runs import TINY, populations, program
 
 Ask = Callable[..., tuple[int, str, str]]
 

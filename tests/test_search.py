@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from runs import ROOT, TINY, assert_same_run, kill_hard, populations, program, start, wait_for, workers_of
 
 from populations import load
-from runs import ROOT, TINY, assert_same_run, kill_hard, populations, program, start, wait_for, workers_of
 
 
 @pytest.fixture(scope="module")
