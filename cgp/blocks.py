@@ -268,7 +268,7 @@ def block(name: str) -> Block:
         raise BadInput(f"unknown block {name!r}{did_you_mean(name, every)}; kinds are: {', '.join(KINDS)}")
     wanted = [field.name for field in fields(KINDS[kind])]
     required = len(wanted) - ("step" in wanted)
-    if not required <= len(numbers) <= len(wanted) or not all(n.isdigit() and int(n) for n in numbers):
+    if not required <= len(numbers) <= len(wanted) or not all(n.isdecimal() and int(n) for n in numbers):
         pattern = "_".join([kind, *(field.upper() for field in wanted[:required])])
         raise BadInput(f"block {name!r}: expected {pattern} with whole numbers of at least 1")
     made = KINDS[kind](*map(int, numbers))

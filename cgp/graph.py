@@ -140,5 +140,7 @@ class Graph:
         try:
             nodes = tuple(Node(str(name), tuple(map(int, inputs))) for name, *inputs in value["nodes"])
             return cls(nodes, Shape(*map(int, value["image"])), int(value["classes"]))
-        except (KeyError, TypeError) as error:
+        except BadInput:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"not a graph: {error!r}; expected image, classes and nodes") from error

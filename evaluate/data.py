@@ -152,12 +152,13 @@ def _write(folder: Path, raw: Raw, splits: dict[str, Indices], flip: bool) -> No
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=folder.parent))
-        for name, array in {"images": raw.images, "labels": raw.labels, **splits}.items():
-            np.save(draft / f"{name}.npy", np.ascontiguousarray(array))
-        (draft / "meta.json").write_text(json.dumps(meta))
-        draft.chmod(0o755)
-        draft.rename(folder)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+            draft = Path(beside) / folder.name
+            draft.mkdir()
+            for name, array in {"images": raw.images, "labels": raw.labels, **splits}.items():
+                np.save(draft / f"{name}.npy", np.ascontiguousarray(array))
+            (draft / "meta.json").write_text(json.dumps(meta))
+            draft.rename(folder)
     except OSError as error:
         if (folder / "meta.json").exists():  # another process was quicker
             return

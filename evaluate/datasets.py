@@ -54,16 +54,15 @@ def _torchvision(spec: DataSpec, download: bool, name: str, arguments: tuple[Any
     for argument in arguments:
         try:
             parts.append(getattr(datasets, name)(spec.data_dir, **argument, download=download))
-        except RuntimeError as error:
-            if "not found" not in str(error).lower():
-                raise
+        except Exception as error:  # what torchvision, pickle and scipy raise for damaged files is legion
+            if "not found" in str(error).lower() and not download:
+                raise BadInput(
+                    f"--dataset {spec.name}: its files are not in --data-dir {spec.data_dir!r}; "
+                    "add --download, or put torchvision's files there"
+                ) from error
+            reason = " ".join([f"{type(error).__name__}:", *str(error).split()])
             raise BadInput(
-                f"--dataset {spec.name}: its files are not in --data-dir {spec.data_dir!r}; "
-                "add --download, or put torchvision's files there"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"--dataset {spec.name}: cannot read its files in --data-dir {spec.data_dir!r}: {error}; "
+                f"--dataset {spec.name}: cannot read its files in --data-dir {spec.data_dir!r}: {reason}; "
                 "check them, or remove them and add --download"
             ) from error
     images = [_channels_first(np.asarray(part.data)) for part in parts]
@@ -142,7 +141,7 @@ def _decode(path: str, size: int | None) -> NDArray[np.uint8]:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
             return np.asarray(ImageOps.fit(image, (size, size)) if size else image)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path}: cannot be read as an image ({error}); remove or replace it") from error
 
 

@@ -29,7 +29,8 @@ class LokySlot:
         if kind == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = _visible(int(index))
         self.ready_at = None
-        executor = ProcessPoolExecutor(1, initializer=worker.start, initargs=(kind,), env=environment)
+        arguments = (kind, os.getpid())
+        executor = ProcessPoolExecutor(1, initializer=worker.start, initargs=arguments, env=environment)
         ready: Future[dict[str, Any]] = executor.submit(worker.describe)
         ready.add_done_callback(self._mark_ready)
         return executor, ready

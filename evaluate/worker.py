@@ -24,15 +24,16 @@ from evaluate.train import Diverged, Setting, best_epoch, fresh_network, train
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def start(device: str) -> None:
+def start(device: str, driver: int) -> None:
     """Make this process a worker on `device` (`cpu`, or `cuda` with one device visible).
 
-    One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
+    One CPU thread; ends itself when its parent is no longer the process `driver`, which may have died
+    even before this call; leaves Ctrl-C to the driver.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # loky replaces a worker that has grown by 300 MB, which is what training a network does.
     process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     settle_numerics(device)
 
 

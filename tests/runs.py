@@ -69,7 +69,7 @@ def workers_of(process: "subprocess.Popen[str]") -> list[int]:
 def kill_hard(process: "subprocess.Popen[str]") -> None:
     """kill -9 of the driver alone."""
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
 
 
 def facts(run: Run) -> pd.DataFrame:
