@@ -81,8 +81,8 @@ def assert_same_run(one: Path, other: Path) -> None:
     """Two run folders hold the same records, curves, snapshots and weights, to the bit."""
     a, b = load(one), load(other)
     pd.testing.assert_frame_equal(facts(a), facts(b), check_exact=True)
-    curves = [run.curves.drop(columns="seconds") for run in (a, b)]
-    pd.testing.assert_frame_equal(*curves, check_exact=True)
+    curves_a, curves_b = (run.curves.drop(columns="seconds") for run in (a, b))
+    pd.testing.assert_frame_equal(curves_a, curves_b, check_exact=True)
     pd.testing.assert_frame_equal(a.generations, b.generations, check_exact=True)
     assert (one / "best").readlink() == (other / "best").readlink()
     weights = sorted(path.relative_to(one) for path in one.glob("models/*/*.safetensors"))

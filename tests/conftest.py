@@ -1,0 +1,50 @@
+"""Fixtures that all tests share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cgp.graph import Graph
+from cgp.layers import Shape
+from evaluate.data import load
+from evaluate.job import DataSpec, Job, recipe
+
+TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep datasets in a folder of this session, not in the user's cache; subprocesses inherit it."""
+    root = tmp_path_factory.mktemp("cache")
+    load.cache_clear()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root))
+        yield root
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Job]:
+    """Return a maker of small jobs on digits; keywords beside those named change the recipe."""
+
+    def make(name: str = "model", number: int = 0, graph: Graph = TINY, seed: int = 1, **changes: Any) -> Job:
+        folder = tmp_path / name
+        folder.mkdir()
+        size = changes.pop("train_size", 200)
+        changes = {"epochs": 1, "lr": 0.01, "precision": "fp32"} | changes
+        stop = str(folder / "stop")
+        return Job(
+            number,
+            name,
+            graph,
+            recipe("fast", **changes),
+            DataSpec("digits", train_size=size),
+            seed,
+            str(folder),
+            stop,
+        )
+
+    return make

@@ -1,0 +1,99 @@
+"""The layout of the code: imports go one way, plain modules stay free of torch, all is described."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ORDER = ("cgp", "evaluate", "populations", "evolve")  # each may import itself and what stands before it
+WITHOUT_TORCH = (
+    "cgp.space",
+    "cgp.genome",
+    "cgp.mutation",
+    "cgp.graph",
+    "evaluate.job",
+    "evaluate.pool",
+    "evaluate.fitness",
+    "populations.frame",
+    "populations.journal",
+    "populations.store",
+)
+MODULES = sorted(
+    path for name in ORDER for path in [*(ROOT / name).rglob("*.py"), ROOT / f"{name}.py"] if path.exists()
+)
+
+Described = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(node: ast.AST, package: str) -> list[str]:
+    """Our own packages that an import statement loads from; a relative import loads from `package`."""
+    if isinstance(node, ast.Import):
+        found = [alias.name.split(".")[0] for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        found = [package if node.level else str(node.module).split(".")[0]]
+    else:
+        found = []
+    return [name for name in found if name in ORDER]
+
+
+def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Described]]:
+    """The public functions and classes of a module, and the public methods of those classes."""
+    for node in body:
+        if isinstance(node, Described) and not node.name.startswith("_"):
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{prefix}{node.name}.")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_imports_point_left(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    allowed = ORDER[: ORDER.index(own) + 1]
+    found = {name for node in ast.walk(tree(path)) for name in imported(node, own)}
+    assert found <= set(allowed)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_own_modules_are_imported_at_the_top(path: Path) -> None:
+    module, own = tree(path), path.relative_to(ROOT).parts[0].removesuffix(".py")
+    at_top = {node for node in module.body if imported(node, own)}
+    everywhere = {node for node in ast.walk(module) if imported(node, own)}
+    assert sorted(node.lineno for node in everywhere - at_top if isinstance(node, ast.stmt)) == []
+
+
+def test_every_package_is_looked_at() -> None:
+    assert {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES} == set(ORDER)
+
+
+def test_plain_modules_do_not_load_torch() -> None:
+    script = (
+        "import sys, importlib\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    if 'torch' in sys.modules:\n"
+        "        sys.exit(f'{name} loads torch')\n"
+        "importlib.import_module('cgp.network')\n"
+        "print('torch' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, *WITHOUT_TORCH]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_everything_public_is_described(path: Path) -> None:
+    module = tree(path)
+    assert ast.get_docstring(module)
+    assert [name for name, node in public(module.body) if not ast.get_docstring(node)] == []

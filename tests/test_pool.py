@@ -1,0 +1,271 @@
+"""The pool with real worker processes: a death, a hang or a leak costs one job, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgp.errors import BadInput
+from evaluate.executors import LokySlot, await_ready, device_names, local_slots
+from evaluate.job import Job, Result
+from evaluate.pool import Pool
+from evaluate.worker import evaluate
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def slots(cache_root: Path) -> Iterator[list[LokySlot]]:
+    """Start two workers for all tests of this module: they outlive whatever happens to a job."""
+    slots = local_slots(["cpu"], 2)
+    await_ready(slots)
+    yield slots
+    for slot in slots:
+        slot.stop()
+
+
+def run(pool: Pool, jobs: Sequence[Job]) -> dict[int, Result]:
+    """Return the results of `jobs` by number, submitted as `evolve.py` does."""
+    waiting, results = list(jobs), dict[int, Result]()
+    while waiting or pool.busy:
+        while waiting and pool.free:
+            pool.submit(waiting.pop(0))
+        results |= {job.number: result for job, result in pool.settle()}
+    return results
+
+
+def numbered(make_job: MakeJob, count: int) -> list[Job]:
+    """Return jobs numbered from 0; their name is their number."""
+    return [make_job(str(number), number) for number in range(count)]
+
+
+# What the workers are told to do; each notes in the job's folder when it began and ended
+
+
+def nap(job: Job) -> Result:
+    """Sleep for a while."""
+    began = time.time()
+    time.sleep(0.3)
+    with (Path(job.folder) / "times").open("a") as file:
+        file.write(f"{began} {time.time()}\n")
+    return Result("ok", metrics={"pid": os.getpid(), "threads": torch.get_num_threads()})
+
+
+def nap_or_die(job: Job) -> Result:
+    """Kill this very worker where the job's name says `always`, or `once` and it is the first time."""
+    times = Path(job.folder) / "times"
+    if "always" in job.id or ("once" in job.id and not times.exists()):
+        with times.open("a") as file:
+            file.write(f"{time.time()} {time.time()}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return nap(job)
+
+
+def nap_or_exit(job: Job) -> Result:
+    """Exit in mid-job where the job's name says so."""
+    if "exit" in job.id:
+        os._exit(1)
+    return nap(job)
+
+
+def nap_or_hang(job: Job) -> Result:
+    """Hang where the job's name says so."""
+    if "hang" in job.id:
+        time.sleep(3600)
+    return nap(job)
+
+
+def times(job: Job) -> list[tuple[float, float]]:
+    """Return when each attempt at `job` began and ended."""
+    lines = (Path(job.folder) / "times").read_text().splitlines()
+    return [(float(began), float(ended)) for began, ended in map(str.split, lines)]
+
+
+# Work
+
+
+def test_more_jobs_than_slots_come_back_each_with_its_own_result(slots: list[LokySlot], make_job: MakeJob) -> None:
+    jobs = numbered(make_job, 7)
+    pool = Pool(slots, nap)
+    results = run(pool, jobs)
+    assert sorted(results) == list(range(7))
+    assert all(result.status == "ok" and len(times(jobs[n])) == 1 for n, result in results.items())
+    assert len({result.metrics["pid"] for result in results.values()}) == 2
+    assert (pool.settled, pool.free, pool.busy) == (7, 2, 0)
+
+
+def test_a_cpu_worker_has_one_thread(slots: list[LokySlot], make_job: MakeJob) -> None:
+    assert run(Pool(slots, nap), [make_job()])[0].metrics["threads"] == 1
+
+
+def test_a_worker_trains_to_the_same_bit_as_this_process(slots: list[LokySlot], make_job: MakeJob) -> None:
+    there = run(Pool(slots, evaluate), [make_job("there", epochs=2)])[0]
+    here = evaluate(make_job("here", epochs=2))
+    assert there.status == "ok"
+    assert there.metrics == here.metrics
+    assert there.numerics == here.numerics
+
+
+def test_a_full_pool_takes_no_job(slots: list[LokySlot], make_job: MakeJob) -> None:
+    jobs = numbered(make_job, 3)
+    pool = Pool(slots, nap)
+    pool.submit(jobs[0])
+    pool.submit(jobs[1])
+    assert (pool.free, pool.busy) == (0, 2)
+    with pytest.raises(RuntimeError, match="job 2 submitted to a pool with no free slot of 2"):
+        pool.submit(jobs[2])
+    assert sorted(run(pool, [])) == [0, 1]
+
+
+def test_the_busy_share_counts_work_alone(slots: list[LokySlot], make_job: MakeJob) -> None:
+    pool = Pool(slots, nap)
+    run(pool, [make_job()])
+    assert 0.1 < pool.busy_share <= 0.5  # one of two slots
+    time.sleep(1)
+    assert pool.busy_share < 0.25
+
+
+# Death
+
+
+def test_a_job_that_kills_its_worker_is_tried_again_alone_then_lost(slots: list[LokySlot], make_job: MakeJob) -> None:
+    jobs = [make_job("always" if number == 2 else str(number), number) for number in range(6)]
+    results = run(Pool(slots, nap_or_die), jobs)
+    assert {number: result.status for number, result in results.items()} == {n: "ok" for n in range(6)} | {2: "lost"}
+    assert "vanished twice" in str(results[2].error)
+    (_, again) = times(jobs[2])
+    for other in set(jobs) - {jobs[2]}:
+        assert len(times(other)) == 1
+        assert not any(began < again[0] < ended for began, ended in times(other))
+
+
+def test_a_job_that_dies_only_once_ends_well(slots: list[LokySlot], make_job: MakeJob) -> None:
+    jobs = [make_job("once", 0), make_job("other", 1)]
+    assert [result.status for result in run(Pool(slots, nap_or_die), jobs).values()] == ["ok", "ok"]
+    assert len(times(jobs[0])) == 2
+
+
+def test_two_jobs_that_die_together_are_both_tried_alone(slots: list[LokySlot], make_job: MakeJob) -> None:
+    jobs = [make_job("always", 0), make_job("once", 1), make_job("exit", 2)]
+    results = run(Pool(slots, nap_or_die), jobs)
+    assert {number: result.status for number, result in results.items()} == {0: "lost", 1: "ok", 2: "ok"}
+    assert [len(times(job)) for job in jobs] == [2, 2, 1]
+
+
+def test_a_worker_that_exits_in_mid_job_is_a_lost_job(slots: list[LokySlot], make_job: MakeJob) -> None:
+    results = run(Pool(slots, nap_or_exit), [make_job("exit", 0), make_job("other", 1)])
+    assert {number: result.status for number, result in results.items()} == {0: "lost", 1: "ok"}
+
+
+def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[LokySlot], make_job: MakeJob) -> None:
+    for description in await_ready(slots):
+        os.kill(description["pid"], signal.SIGKILL)
+    results = run(Pool(slots, nap), numbered(make_job, 2))
+    assert [result.status for result in results.values()] == ["ok", "ok"]
+
+
+# Hangs
+
+
+def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[LokySlot], make_job: MakeJob) -> None:
+    jobs = [make_job("hang", 0), *(make_job(str(n), n) for n in range(1, 5))]
+    pool = Pool(slots, nap_or_hang, timeout=3)
+    began = time.monotonic()
+    results = run(pool, jobs)
+    assert time.monotonic() - began < 15
+    assert {n: result.status for n, result in results.items()} == {0: "timeout"} | dict.fromkeys(range(1, 5), "ok")
+    assert results[0].error == "not done after 3 s"
+    assert all(len(times(job)) == 1 for job in jobs[1:])
+    after = run(pool, [make_job(f"after {n}", n) for n in range(2)])
+    assert len({result.metrics["pid"] for result in after.values()}) == 2
+
+
+def test_a_workers_start_is_not_the_jobs_time(cache_root: Path, make_job: MakeJob) -> None:
+    def quick(job: Job) -> Result:  # sent by value: this module need not be imported in the job's time
+        return Result("ok")
+
+    began = time.monotonic()
+    with Pool(local_slots(["cpu"], 1), quick, timeout=0.3) as pool:
+        assert run(pool, [make_job()])[0].status == "ok"
+        assert time.monotonic() - began > 0.3
+
+
+# The end
+
+
+def test_closing_the_pool_ends_every_worker(cache_root: Path, make_job: MakeJob) -> None:
+    slots = local_slots(["cpu"], 1)
+    pids = [description["pid"] for description in await_ready(slots)]
+    with Pool(slots, nap_or_hang) as pool:
+        pool.submit(make_job("hang"))
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+DRIVER = """
+import sys, time
+from evaluate.executors import await_ready, local_slots
+slots = local_slots(["cpu"], 2)
+if sys.argv[1] == "ready":
+    await_ready(slots)
+print("go", flush=True)
+time.sleep(600)
+"""
+
+
+def marked(mark: str) -> list[int]:
+    """Return the processes that have `mark` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_text():
+                found.append(int(folder.name))
+        except OSError:  # another user's, or gone
+            continue
+    return found
+
+
+@pytest.mark.parametrize(("moment", "seconds"), [("ready", 5), ("starting", 20)])
+def test_workers_end_with_a_driver_that_was_killed(tmp_path: Path, moment: str, seconds: float) -> None:
+    mark = f"CGP_TEST_MARK={tmp_path}"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | dict([mark.split("=", 1)])
+    arguments = [sys.executable, "-c", DRIVER, moment]
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "go\n"
+        assert len(marked(mark)) >= 3  # the driver and its workers
+        driver.kill()
+    deadline = time.monotonic() + seconds
+    while marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert marked(mark) == []
+
+
+# Devices
+
+
+def test_devices_are_named_with_commas() -> None:
+    assert device_names("cpu") == ["cpu"]
+    assert device_names("cpu, cpu") == ["cpu", "cpu"]
+    assert device_names("auto")
+
+
+@pytest.mark.parametrize("devices", ["cuda:99", "cpu,gpu", "", "cuda"])
+def test_an_unknown_device_is_refused_with_what_there_is(devices: str) -> None:
+    with pytest.raises(BadInput, match="--devices: no device .*; this machine has cpu") as caught:
+        device_names(devices)
+    assert repr(devices.split(",")[-1]) in str(caught.value)
+
+
+def test_fewer_workers_than_devices_are_refused() -> None:
+    with pytest.raises(BadInput, match="--workers: 1; expected at least one for each of cpu, cuda:0"):
+        local_slots(["cpu", "cuda:0"], 1)
+    with pytest.raises(BadInput, match="--workers: 0;"):
+        local_slots(["cpu"], 0)

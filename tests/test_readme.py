@@ -1,0 +1,98 @@
+"""What the README shows works, and no flag goes untried."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from runs import ROOT, TINY, populations, program
+
+import populations.__main__ as cli
+from populations.config import FLAGS, parse
+
+BLOCKS = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [
+    line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines() if "python " in line[:17]
+]
+SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
+ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny run called runs/digits-1."""
+    cwd = tmp_path_factory.mktemp("readme")
+    done = program(*TINY, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert (cwd / "runs" / "digits-1").is_dir()
+    return cwd
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(SEARCHES) >= 7
+    assert len(ON_A_RUN) >= 8
+
+
+@pytest.mark.parametrize("line", list(dict.fromkeys(ON_A_RUN)))
+def test_commands_on_a_run(line: str, folder: Path) -> None:
+    words = shlex.split(line)
+    done = program(*words[2:], cwd=folder) if words[1] == "evolve.py" else populations(*words[3:], cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [words for words in SEARCHES if "--resume" not in words and "--config" not in words]
+)
+def test_searches_are_understood(arguments: list[str]) -> None:
+    assert parse(arguments).values["population"] == 6
+
+
+def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text()
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    assert names["network"].num_classes == 10  # type: ignore[attr-defined] # exec knows no types
+
+
+def test_every_flag_takes_effect(tmp_path: Path) -> None:
+    """A run with a value other than the default for every flag records just these."""
+    values = {
+        "num_min_depth": 1, "num_max_depth": 3, "function_set": "conv_4_3,conv_6_3,maxpool", "levels_back": 3,
+        "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2, "offspring": 1,
+        "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds", "re_evaluate": True,
+        "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "image_size": 8, "recipe": "retrain", "epochs": 2,
+        "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine", "weight_decay": 0.01,
+        "momentum": 0.8, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1, "precision": "fp32",
+        "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine", "keep": "best",
+        "download": True, "dataset": f"folder:{tmp_path / 'images'}",
+    }  # fmt: skip
+    assert set(values) == {flag.name.replace("-", "_") for flag in FLAGS}
+    make_images(tmp_path / "images")
+    spelled = [
+        f"--{'no-' if value is False else ''}{name}" + ("" if isinstance(value, bool) else f"={value}")
+        for name, value in values.items()
+    ]
+    done = program(*spelled, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "mine" / "config.json").read_text()) == values
+
+
+def make_images(folder: Path) -> None:
+    from PIL import Image
+
+    for label, shade in (("dark", 40), ("light", 200)):
+        (folder / label).mkdir(parents=True)
+        for n in range(60):
+            Image.new("RGB", (9, 10), (shade, shade + n % 20, shade)).save(folder / label / f"{n}.png")
+
+
+def test_every_command_of_populations_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    names = re.search(r"\{(.*?)\}|COMMAND", cli.parser().format_help())
+    assert names
+    for command in ("list", "show", "best", "lineage", "replay"):
+        assert f"python -m populations {command}" in text
+        assert re.search(rf"^    {command} ", cli.parser().format_help(), re.MULTILINE)

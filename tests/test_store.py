@@ -1,0 +1,179 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgp import BadInput, Shape, Space, draw
+from evaluate.files import BEST, LAST
+from evaluate.job import DataSpec, Job, Result, recipe
+from populations import load
+from populations.folder import create_run, next_run
+from populations.frame import MODEL_COLUMNS
+from populations.record import Candidate, Generation
+from populations.store import Plan, Store
+
+SPACE = Space("vgg", 2, 5, Shape(1, 8, 8), 10)
+PLAN = Plan(SPACE, recipe("fast"), DataSpec("digits"), 0, True, "all")
+
+
+def candidate(number: int, like: int | None = None, generation: int = 0, parent: int | None = None) -> Candidate:
+    """A candidate; `like` another number has that one's graph."""
+    genome = draw(SPACE, np.random.default_rng(number if like is None else like))
+    return Candidate(number, generation, parent, genome, genome.graph(SPACE))
+
+
+def ok(accuracy: float = 0.5) -> Result:
+    row = {"epoch": 1.0, "val_accuracy": accuracy, "val_loss": 1.0, "seconds": 2.0}
+    return Result("ok", {"val_accuracy": accuracy, "val_loss": 1.0}, [row], 2.0, 100.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    create_run(tmp_path / "r", {"function_set": "vgg"})
+    made = Store(tmp_path / "r", PLAN)
+    yield made
+    made.end()
+
+
+def opened(store: Store, asked: Candidate) -> Job:
+    job = store.open(asked)
+    assert job is not None
+    return job
+
+
+def reopened(store: Store, plan: Plan = PLAN) -> Store:
+    store.end()
+    return Store(store.folder, plan)
+
+
+def test_a_job_is_written_before_it_is_sent(store: Store) -> None:
+    job = opened(store, candidate(0))
+    assert (Path(job.folder) / "genome.json").exists()
+    models = load(store.folder).models
+    assert list(models["status"]) == ["open"]
+    assert models["val_accuracy"].isna().all()
+
+
+def test_a_result_is_heard_once_and_its_row_is_complete(store: Store) -> None:
+    store.close(opened(store, candidate(0)), ok(0.75))
+    assert [record.result for record in store.news()] == [ok(0.75)]
+    assert list(store.news()) == []
+    row = load(store.folder).models.iloc[0]
+    assert tuple(row.index) == MODEL_COLUMNS
+    assert (row["status"], row["val_accuracy"], row["epochs"], row["seconds"]) == ("ok", 0.75, 1, 2.0)
+
+
+def test_a_resumed_run_answers_from_its_journal(store: Store) -> None:
+    store.close(opened(store, candidate(0)), ok())
+    unfinished = opened(store, candidate(1))
+    again = reopened(store)
+    assert again.open(candidate(0)) is None
+    assert [record.candidate.number for record in again.news()] == [0]
+    assert again.open(candidate(1)) == unfinished
+    again.end()
+
+
+def test_an_equal_graph_takes_over_the_result(store: Store) -> None:
+    first = opened(store, candidate(0))
+    store.close(first, ok(0.6))
+    assert store.open(candidate(1, like=0)) is None
+    assert [record.result.metrics["val_accuracy"] for record in store.news()] == [0.6, 0.6]
+    models = load(store.folder).models
+    assert list(models["same_as"].fillna("")) == ["", first.id]
+    assert list(models["seconds"]) == [2.0, 0.0]
+
+
+def test_an_equal_graph_in_flight_is_waited_for(store: Store) -> None:
+    first = opened(store, candidate(0))
+    assert store.open(candidate(1, like=0)) is None
+    assert list(store.news()) == []
+    store.close(first, ok(0.6))
+    assert [record.candidate.number for record in store.news()] == [0, 1]
+
+
+def test_equal_graphs_are_trained_each_when_asked(tmp_path: Path) -> None:
+    create_run(tmp_path / "r", {"function_set": "vgg"})
+    store = Store(tmp_path / "r", replace(PLAN, cache=False))
+    first, second = opened(store, candidate(0)), opened(store, candidate(1, like=0))
+    assert first.seed != second.seed
+    store.end()
+
+
+def test_another_search_is_not_mistaken_for_this_one(store: Store) -> None:
+    opened(store, candidate(0))
+    with pytest.raises(BadInput, match=r"job 0 is .* in the journal"):
+        store.open(candidate(0, like=5))
+
+
+def test_best_always_points_to_the_best(store: Store) -> None:
+    for number, accuracy in enumerate((0.4, 0.6)):
+        store.close(opened(store, candidate(number)), ok(accuracy))
+        (record,) = store.news()
+        store.set_best(record, record)
+        assert (store.folder / "best").resolve().name == record.id
+
+
+def test_keep_best_drops_the_weights_of_others_only(tmp_path: Path) -> None:
+    create_run(tmp_path / "r", {"function_set": "vgg"})
+    store = Store(tmp_path / "r", replace(PLAN, keep="best"))
+    records = []
+    for number in range(3):
+        job = opened(store, candidate(number))
+        for name in (BEST, LAST):
+            (Path(job.folder) / name).touch()
+        store.close(job, ok())
+        records += list(store.news())
+        store.set_best(records[min(number, 1)], records[number])
+    kept = {path.parent.name for path in store.folder.glob("models/*/*.safetensors")}
+    assert kept == {records[1].id}
+    store.end()
+
+
+def test_retry_in_the_generation_under_way_is_told(store: Store) -> None:
+    store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
+    again = reopened(store)
+    assert again.retry_failed() == []
+    again.close(opened(again, candidate(0)), ok())
+    assert [record.result.status for record in again.news()] == ["ok"]
+    again.end()
+
+
+def test_retry_of_an_earlier_generation_changes_the_table_not_the_history(store: Store) -> None:
+    store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
+    opened(store, candidate(1, generation=1))
+    again = reopened(store)
+    (job,) = again.retry_failed()
+    again.close_retry(job, ok())
+    assert again.open(candidate(0)) is None
+    assert [record.result.status for record in again.news()] == ["timeout"]
+    assert load(again.folder).models["status"][0] == "ok"
+    again.end()
+
+
+def test_snapshot_is_the_population_best_first(store: Store) -> None:
+    for number, accuracy in enumerate((0.4, 0.6)):
+        store.close(opened(store, candidate(number)), ok(accuracy))
+    store.snapshot(Generation(0, (1, 0), {"generation": 0, "best": 0.6}))
+    run = load(store.folder)
+    assert list(run.population(0)["val_accuracy"]) == [0.6, 0.4]
+    assert (store.folder / "snapshots" / "gen_0000.csv").read_text() == run.population(0).to_csv(index=False)
+    assert list(run.generations["best"]) == [0.6]
+
+
+def test_one_driver_at_a_time(store: Store) -> None:
+    with pytest.raises(BadInput, match="another driver holds this run"):
+        Store(store.folder, PLAN)
+
+
+def test_reading_a_run_does_not_need_the_lock(store: Store) -> None:
+    opened(store, candidate(0))
+    assert len(load(store.folder).models) == 1
+
+
+def test_runs_are_numbered(tmp_path: Path) -> None:
+    assert next_run(tmp_path, "digits") == tmp_path / "digits-1"
+    (tmp_path / "digits-1").mkdir()
+    assert next_run(tmp_path, "digits") == tmp_path / "digits-2"
+    assert next_run(tmp_path, "folder:/my/photos") == tmp_path / "photos-1"

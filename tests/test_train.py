@@ -1,0 +1,357 @@
+"""Training: schedules, optimizers, initialisation, augmentation, and the same weights every time."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD
+
+from cgp.graph import Graph
+from cgp.layers import Shape
+from evaluate.augment import Images
+from evaluate.checkpoint import ModelFolder, read_tensors
+from evaluate.data import load
+from evaluate.files import BEST, LAST
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
+from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
+from evaluate.worker import evaluate, setting_of
+
+MakeJob = Callable[..., Job]
+
+
+def weights(job: Job, name: str = LAST) -> dict[str, Tensor]:
+    """Return the tensors that `job` left; those of the last epoch hold the optimizer's state too."""
+    return load_file(Path(job.folder) / name)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether both hold the same tensors, to the bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def untimed(result: Result) -> list[dict[str, float]]:
+    """Return the curve without what no repetition repeats."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in result.curve]
+
+
+# Schedules
+
+
+def rates(schedule: str, steps: int) -> list[float]:
+    """Return the learning rate of every step of a run of three epochs, as a share of the highest."""
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = make_schedule(optimizer, recipe("fast", epochs=3, lr=0.5, schedule=schedule), steps // 3)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"] / 0.5)
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_onecycle_rises_for_three_tenths_and_ends_near_zero() -> None:
+    found = rates("onecycle", 150)
+    top = found.index(max(found))
+    assert top == pytest.approx(45, abs=1)
+    assert found[:top] == sorted(found[:top])
+    assert found[top:] == sorted(found[top:], reverse=True)
+    assert [found[0], found[top]] == pytest.approx([0.04, 1], abs=1e-3)
+    assert found[-1] < 1e-3
+
+
+def test_cosine_falls_from_the_highest_rate_to_near_zero() -> None:
+    found = rates("cosine", 150)
+    assert found == pytest.approx([(1 + math.cos(math.pi * n / 150)) / 2 for n in range(150)])
+
+
+@pytest.mark.parametrize("steps", [45, 99, 150, 198, 1053])
+def test_sgdr_restarts_after_1_3_and_7_fifteenths_and_ends_low(steps: int) -> None:
+    found = rates("sgdr", steps)
+    restarts = [n for n, (before, after) in enumerate(pairwise(found), 1) if after > before]
+    assert restarts == [math.ceil(steps * k / 15) for k in (1, 3, 7)]
+    assert all(found[n] > 0.8 for n in (0, *restarts))
+    assert found[-1] < 0.01
+
+
+def test_step_drops_to_a_tenth_at_six_tenths() -> None:
+    assert rates("step", 150) == pytest.approx([1.0] * 90 + [0.1] * 60)
+
+
+def test_constant_stays() -> None:
+    assert rates("constant", 150) == [1.0] * 150
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_survive_a_run_of_three_steps(schedule: str) -> None:
+    assert all(0 <= rate <= 1 for rate in rates(schedule, 3))
+
+
+# Optimizers and initialisations
+
+
+def test_every_optimizer_learns_differently(make_job: MakeJob) -> None:
+    jobs = [make_job(name, optimizer=name, weight_decay=0.1) for name in OPTIMIZERS]
+    losses = {evaluate(job).curve[0]["train_loss"] for job in jobs}
+    assert len(losses) == len(OPTIMIZERS)
+    assert all(map(math.isfinite, losses))
+
+
+def test_momentum_may_be_zero(make_job: MakeJob) -> None:
+    jobs = [make_job(str(value), optimizer="sgd", momentum=value) for value in (0.0, 0.9)]
+    assert [evaluate(job).status for job in jobs] == ["ok", "ok"]
+    assert not torch.equal(weights(jobs[0])["head.weight"], weights(jobs[1])["head.weight"])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weight_decay_spares_batch_normalisation_and_biases(make_job: MakeJob, optimizer: str) -> None:
+    job = make_job(optimizer=optimizer, weight_decay=0.5)
+    network = fresh_network(job.graph, setting_of(job))
+    for parameter in network.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(network, job.recipe).step()
+    decayed = {name: bool((p < 1).all()) for name, p in network.named_parameters()}
+    assert decayed == {name: p.ndim > 1 for name, p in network.named_parameters()}
+
+
+WIDE = Graph.chain(["conv_64_3", "conv_64_3"], Shape(3, 8, 8), 100)
+FAN = 64 * 9  # both ways, of the second convolution
+
+
+def initial(make_job: MakeJob, init: str) -> nn.Module:
+    return fresh_network(WIDE, setting_of(make_job(init, init=init)))
+
+
+@pytest.mark.parametrize(
+    ("init", "std"),
+    [
+        *(("kaiming_normal", math.sqrt(2 / FAN)), ("kaiming_uniform", math.sqrt(2 / FAN))),
+        *(("xavier_normal", math.sqrt(1 / FAN)), ("xavier_uniform", math.sqrt(1 / FAN))),
+        *(("orthogonal", math.sqrt(1 / FAN)), ("default", math.sqrt(1 / 3 / FAN))),
+    ],
+)
+def test_initial_weights_have_the_spread_their_name_promises(make_job: MakeJob, init: str, std: float) -> None:
+    weight = initial(make_job, init).get_parameter("nodes.1.body.0.weight")
+    assert weight.std().item() == pytest.approx(std, rel=0.03)
+    assert weight.mean().item() == pytest.approx(0, abs=0.03 * std)
+    bounded = init.endswith("uniform") or init == "default"
+    assert (weight.abs().max().item() <= math.sqrt(3) * std * 1.001) == bounded
+
+
+def test_orthogonal_filters_are_orthonormal(make_job: MakeJob) -> None:
+    rows = initial(make_job, "orthogonal").get_parameter("nodes.1.body.0.weight").detach().flatten(1)
+    assert torch.allclose(rows @ rows.T, torch.eye(64), atol=1e-5)
+
+
+def test_initialisations_differ_and_start_with_plain_norms(make_job: MakeJob) -> None:
+    networks = {init: initial(make_job, init) for init in INITIALISATIONS}
+    sums = {network.get_parameter("head.weight").square().sum().item() for network in networks.values()}
+    assert len(sums) == len(INITIALISATIONS)
+    for init, network in networks.items():
+        assert (network.get_parameter("nodes.0.body.1.weight") == 1).all()
+        assert (network.get_parameter("head.bias") == 0).all() == (init != "default")
+
+
+@pytest.mark.parametrize("init", INITIALISATIONS)
+def test_every_initialisation_trains(make_job: MakeJob, init: str) -> None:
+    result = evaluate(make_job(init=init, epochs=6, train_size=None))
+    assert result.status == "ok"
+    assert result.metrics["val_accuracy"] > 0.4  # of ten classes
+
+
+# Recipes at work
+
+
+def test_train_loss_is_the_smoothed_cross_entropy(make_job: MakeJob) -> None:
+    job = make_job(batch_size=200, lr=1e-9, augment=False, label_smoothing=0.3)
+    x, y = Images.of(load(job.data), ("train",), "cpu").batch(slice(None))
+    logits = fresh_network(job.graph, setting_of(job)).train()(x)
+    expected = functional.cross_entropy(logits, y, label_smoothing=0.3).item()
+    assert evaluate(job).curve[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
+    assert expected != pytest.approx(functional.cross_entropy(logits, y).item(), rel=1e-3)
+
+
+def test_patience_stops_early_and_keeps_the_best_weights(make_job: MakeJob) -> None:
+    job = make_job(epochs=60, patience=3, lr=0.3, schedule="constant")
+    result = evaluate(job)
+    best = best_epoch(result.curve)
+    assert len(result.curve) == best["epoch"] + 3 < 60
+    assert result.metrics["val_accuracy"] == best["val_accuracy"] == max(r["val_accuracy"] for r in result.curve)
+    assert read_tensors(Path(job.folder) / BEST)[1]["epoch"] == best["epoch"]
+    assert not torch.equal(weights(job, BEST)["head.weight"], weights(job)["head.weight"])
+
+
+def test_the_lower_loss_breaks_a_tie_of_accuracy() -> None:
+    curve = [
+        {"epoch": n, "val_accuracy": accuracy, "val_loss": loss}
+        for n, (accuracy, loss) in enumerate([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.85)], 1)
+    ]
+    assert best_epoch(curve)["epoch"] == 3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_each_precision_learns_and_keeps_weights_in_fp32(make_job: MakeJob, precision: str) -> None:
+    job = make_job(precision=precision, epochs=6, train_size=None)
+    result = evaluate(job)
+    assert result.numerics["precision"] == precision
+    assert result.metrics["val_accuracy"] > 0.4
+    assert {t.dtype for name, t in weights(job).items() if name.endswith("weight")} == {torch.float32}
+
+
+def test_precisions_round_differently(make_job: MakeJob) -> None:
+    losses = {evaluate(make_job(name, precision=name)).curve[0]["train_loss"] for name in ("fp32", "bf16")}
+    assert len(losses) == 2
+
+
+@pytest.mark.parametrize(("train_size", "batch"), [(200, 64), (20, 64), (200, 200)])
+def test_any_batch_size_fits_any_number_of_images(make_job: MakeJob, train_size: int, batch: int) -> None:
+    job = make_job(train_size=train_size, batch_size=batch, epochs=2)
+    result = evaluate(job)
+    assert result.status == "ok"
+    assert all(math.isfinite(row["train_loss"]) for row in result.curve)
+    fresh = fresh_network(job.graph, setting_of(job)).get_parameter("head.weight")
+    assert not torch.equal(weights(job)["head.weight"], fresh)
+
+
+def test_a_loss_that_is_not_finite_is_divergence(make_job: MakeJob) -> None:
+    job = make_job(optimizer="sgd", lr=1e30, schedule="constant")
+    setting = setting_of(job)
+    images = Images.of(load(job.data), ("train",), "cpu")
+    with pytest.raises(Diverged, match="epoch 1: loss is not finite"):
+        train(fresh_network(job.graph, setting), images, images, setting, ModelFolder(Path(job.folder), {}))
+
+
+# The same weights every time
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(make_job: MakeJob) -> None:
+    jobs = [make_job("one", epochs=2), make_job("two", epochs=2)]
+    results = [evaluate(jobs[0])]
+    torch.manual_seed(99)
+    results.append(evaluate(jobs[1]))
+    assert same(weights(jobs[0]), weights(jobs[1]))
+    assert untimed(results[0]) == untimed(results[1])
+
+
+def test_another_seed_gives_another_network(make_job: MakeJob) -> None:
+    results = [evaluate(make_job(str(seed), seed=seed, epochs=2)) for seed in (1, 2)]
+    assert untimed(results[0]) != untimed(results[1])
+
+
+def interrupted(job: Job) -> Result:
+    """Return the result of `job`, stopped after each of its first two epochs."""
+    stop = Path(str(job.stop_file))
+    stop.touch()
+    assert [evaluate(job).status for _ in range(2)] == ["interrupted"] * 2
+    stop.unlink()
+    return evaluate(job)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_interrupted_training_ends_as_if_nothing_had_happened(
+    make_job: MakeJob, optimizer: str, schedule: str
+) -> None:
+    changes = {"optimizer": optimizer, "schedule": schedule, "epochs": 4, "weight_decay": 1e-3}
+    whole, broken = make_job("whole", **changes), make_job("broken", **changes)
+    assert untimed(evaluate(whole)) == untimed(interrupted(broken))
+    for name in (BEST, LAST):
+        assert same(weights(whole, name), weights(broken, name))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patience": 1, "epochs": 20, "lr": 0.3},
+        {"precision": "bf16", "epochs": 3},
+        {"optimizer": "sgd", "momentum": 0.0, "epochs": 3},
+        {
+            "graph": Graph.chain(["res_8_3", "dense_4_3", "transition", "sepconv_8_5"], Shape(1, 8, 8), 10),
+            "epochs": 3,
+        },
+    ],
+    ids=["patience", "bf16", "no momentum", "blocks"],
+)
+def test_so_does_one_with_other_settings(make_job: MakeJob, changes: dict[str, Any]) -> None:
+    whole, broken = make_job("whole", **changes), make_job("broken", **changes)
+    assert untimed(evaluate(whole)) == untimed(interrupted(broken))
+    assert same(weights(whole), weights(broken))
+
+
+# Batches and augmentation
+
+
+def dots(size: int, flip: bool, column: int = 8) -> Images:
+    """Return 400 black images with one bright pixel in row 8 and `column`, its value the label."""
+    labels = torch.arange(400) % 200 + 1
+    pixels = torch.zeros(400, 1, size, size, dtype=torch.uint8)
+    pixels[:, 0, size // 2, column] = labels.to(torch.uint8)
+    return Images(pixels, labels, torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), flip)
+
+
+def augmented(images: Images, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return all images, augmented, in reverse order."""
+    return images.augmented(torch.arange(len(images)).flip(0), torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("size", [16, 20, 32])
+def test_shifts_reach_an_eighth_of_the_size_and_no_further(size: int) -> None:
+    x, _ = augmented(dots(size, flip=False))
+    _, _, rows, columns = x.nonzero().T
+    reach = set(range(-(size // 8), size // 8 + 1))
+    assert {int(row) - size // 2 for row in rows} == reach
+    assert {int(column) - 8 for column in columns} == reach
+
+
+def test_images_are_mirrored_only_where_that_is_fair() -> None:
+    _, _, _, plain = augmented(dots(16, flip=False, column=3))[0].nonzero().T
+    _, _, _, flipped = augmented(dots(16, flip=True, column=3))[0].nonzero().T
+    assert set(plain.tolist()) == {1, 2, 3, 4, 5}
+    assert set(flipped.tolist()) == {1, 2, 3, 4, 5} | {10, 11, 12, 13, 14}
+    assert 0.4 < (flipped > 7).float().mean().item() < 0.6
+
+
+def test_labels_follow_their_images() -> None:
+    x, labels = augmented(dots(16, flip=True))
+    assert torch.equal(x.amax((1, 2, 3)), labels.float())
+
+
+def test_images_too_small_to_shift_are_batched_as_they_are() -> None:
+    images = Images.of(load(DataSpec("digits")), ("train",), "cpu")
+    index = torch.tensor([5, 3, 8])
+    small = Images(images.pixels[..., :7, :7], images.labels, images.mean, images.std, flip=False)
+    found, labels = small.augmented(index, torch.Generator())
+    assert torch.equal(found, small.batch(index)[0])
+    assert torch.equal(labels, images.labels[index])
+
+
+def test_augmentation_comes_from_its_generator() -> None:
+    images = dots(16, flip=True)
+    assert torch.equal(augmented(images, seed=1)[0], augmented(images, seed=1)[0])
+    assert not torch.equal(augmented(images, seed=1)[0], augmented(images, seed=2)[0])
+
+
+def test_what_is_shifted_in_has_the_mean_colour() -> None:
+    images = dots(16, flip=False)
+    grey = Images(torch.full_like(images.pixels, 255), images.labels, images.mean + 100, images.std, False)
+    assert set(augmented(grey)[0].unique().tolist()) == {0.0, 155.0}
+
+
+def test_training_images_have_mean_zero_and_unit_spread() -> None:
+    x, _ = Images.of(load(DataSpec("digits")), ("train",), "cpu").batch(slice(None))
+    assert x.mean().item() == pytest.approx(0, abs=1e-4)
+    assert x.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_splits_are_put_together_in_the_order_asked_for() -> None:
+    data = load(DataSpec("digits"))
+    images = Images.of(data, ("validation", "train"), "cpu")
+    assert len(images) == 359 + 1079
+    assert images.labels[:359].tolist() == data.labels[data.splits["validation"]].tolist()
