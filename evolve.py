@@ -10,7 +10,7 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -19,11 +19,12 @@ from cgp.space import Space
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
+from evaluate.job import Job, Result
 from evaluate.numerics import resolve_precision
 from evaluate.pool import Pool
 from evaluate.worker import evaluate
 from populations.config import Config, parse
-from populations.folder import create_run, next_run, note_session
+from populations.folder import check_data, create_run, next_run, note_session
 from populations.forecast import population_table, search_bytes
 from populations.screen import Screen
 from populations.store import Plan, Store
@@ -53,11 +54,8 @@ def search(breeding: Generational, pool: Pool, store: Store, screen: Screen) -> 
         for candidate in [] if stop.asked else breeding.ask(pool.free):
             if job := store.open(candidate):  # written before it is sent
                 pool.submit(job)
-        for job, result in pool.settle():
-            if result.status != "interrupted":
-                store.close(job, result)
-            elif result.error:  # the disk refused; the job stays open, to be resumed
-                raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
+        for job, result in settled(pool, store):
+            store.close(job, result)
         for record in store.news():  # from the pool, the journal or the cache
             finished = breeding.tell(record)
             screen.told(record)
@@ -75,9 +73,17 @@ def retry_failed(pool: Pool, store: Store) -> None:
     while jobs or pool.busy:
         while jobs and pool.free:
             pool.submit(jobs.pop())
-        for job, result in pool.settle():
-            if result.status != "interrupted":
-                store.close_retry(job, result)
+        for job, result in settled(pool, store):
+            store.close_retry(job, result)
+
+
+def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
+    """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
+    for job, result in pool.settle():
+        if result.status != "interrupted":
+            yield job, result
+        elif result.error:
+            raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
 
 
 def compose(config: Config, devices: list[str]) -> tuple[Generational, Plan, Data]:
@@ -125,8 +131,10 @@ def run(config: Config) -> int:
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
         workers = await_ready(slots)
         folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
-        if not config.resume:
-            create_run(folder, config.resolved(plan.recipe))
+        if config.resume:
+            check_data(folder, data.fingerprint)
+        else:
+            create_run(folder, config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint})
         store = Store(folder, plan)
         note_session(folder, config.seed, workers)
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
@@ -154,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"evolve.py: error: {error}", file=sys.stderr)
     except (OSError, sqlite3.OperationalError) as error:
         disk = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-        if isinstance(error, OSError) and error.errno not in disk:
+        if getattr(error, "errno", None) not in disk and "disk" not in str(error):
             raise
         print(f"evolve.py: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
     except KeyboardInterrupt:

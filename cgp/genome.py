@@ -13,7 +13,7 @@ import numpy as np
 
 from cgp.blocks import block
 from cgp.errors import BadInput
-from cgp.graph import Flow, Graph
+from cgp.graph import Flow, Graph, Node
 from cgp.layers import Shape, measure
 from cgp.space import Space
 
@@ -28,7 +28,11 @@ class Genome:
 
     def graph(self, space: Space) -> Graph:
         """Return the active nodes: what this genome means."""
-        return space.decode((self.blocks, self.seconds, self.depth))
+        nodes = []
+        for n, gene, second in zip(range(1, self.depth + 1), self.blocks, self.seconds, strict=False):
+            inputs = (n - 1, second) if space.blocks[gene].arity == 2 else (n - 1,)
+            nodes.append(Node(space.names[gene], inputs))
+        return Graph(tuple(nodes), space.image, space.classes)
 
     def to_json(self, space: Space) -> dict[str, Any]:
         """Return a plain value that `from_json` reads, with blocks by name."""

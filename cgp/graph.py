@@ -69,23 +69,15 @@ class Graph:
 
     def aligned(self, n: int) -> tuple[Shape, list[int]]:
         """Return the joined input shape of node `n` and by how much each input is max-pooled first."""
-        flows = [self.flows[source] for source in self.nodes[n - 1].inputs]
-        stride = max(flow.stride for flow in flows)
-        ratios = [stride // flow.stride for flow in flows]
-        shapes = [
-            Shape(flow.shape.channels, flow.shape.height // ratio, flow.shape.width // ratio)
-            for flow, ratio in zip(flows, ratios, strict=True)
-        ]
-        return joined(shapes, block(self.nodes[n - 1].block).join), ratios
+        return _aligned([self.flows[source] for source in self.nodes[n - 1].inputs], self.nodes[n - 1])
 
     @cached_property
     def _walk(self) -> tuple[list[Flow], list[Measure]]:
         flows, measures = [Flow(self.image)], list[Measure]()
-        self.__dict__["flows"] = flows  # `aligned` reads the flows found so far
-        for n, node in enumerate(self.nodes, 1):
-            shape, ratios = self.aligned(n)
-            step = measure(block(node.block).layers(shape), shape)
+        for node in self.nodes:
             sources = [flows[source] for source in node.inputs]
+            shape, ratios = _aligned(sources, node)
+            step = measure(block(node.block).layers(shape), shape)
             stride = max(source.stride for source in sources)
             pairs = zip(sources, ratios, strict=True)
             field = max(source.field + (ratio - 1) * source.stride for source, ratio in pairs)
@@ -94,7 +86,7 @@ class Graph:
             measures.append(step)
         return flows, measures
 
-    @cached_property
+    @property
     def flows(self) -> list[Flow]:
         """What leaves the image (index 0) and every node."""
         return self._walk[0]
@@ -107,17 +99,17 @@ class Graph:
     @property
     def conv_layers(self) -> int:
         """Convolutions on the longest path."""
-        return self._walk[0][-1].convs
+        return self.flows[-1].convs
 
     @property
     def receptive_field(self) -> int:
         """Receptive field of the last node, in pixels of the image."""
-        return self._walk[0][-1].field
+        return self.flows[-1].field
 
     @property
     def features(self) -> int:
         """Channels that reach the head."""
-        return self._walk[0][-1].shape.channels
+        return self.flows[-1].shape.channels
 
     @property
     def params(self) -> int:
@@ -144,3 +136,14 @@ class Graph:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"not a graph: {error!r}; expected image, classes and nodes") from error
+
+
+def _aligned(sources: list[Flow], node: Node) -> tuple[Shape, list[int]]:
+    """Return the shape of `sources` pooled to the smallest and joined, and the pooling of each."""
+    stride = max(source.stride for source in sources)
+    ratios = [stride // source.stride for source in sources]
+    shapes = [
+        Shape(source.shape.channels, source.shape.height // ratio, source.shape.width // ratio)
+        for source, ratio in zip(sources, ratios, strict=True)
+    ]
+    return joined(shapes, block(node.block).join), ratios

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from cgp.blocks import Block, block, function_set
 from cgp.errors import BadInput
-from cgp.graph import Graph, Node
+from cgp.graph import Graph
 from cgp.layers import Shape
 
 
@@ -141,12 +141,3 @@ class Space:
         return (self.max_params is None or params <= self.max_params) and (
             self.max_flops is None or flops <= self.max_flops
         )
-
-    def decode(self, genes: tuple[tuple[int, ...], tuple[int, ...], int]) -> Graph:
-        """Return the graph of `(block genes, second inputs, depth)`: the active nodes of the chain."""
-        chosen, seconds, depth = genes
-        nodes = tuple(
-            Node(self.names[gene], (n - 1, second) if self.blocks[gene].arity == 2 else (n - 1,))
-            for n, gene, second in zip(range(1, depth + 1), chosen, seconds, strict=False)
-        )
-        return Graph(nodes, self.image, self.classes)

@@ -35,9 +35,8 @@ class LokySlot:
         ready.add_done_callback(self._mark_ready)
         return executor, ready
 
-    def _mark_ready(self, ready: "Future[dict[str, Any]]") -> None:
-        if ready is getattr(self, "ready", ready):
-            self.ready_at = time.monotonic()
+    def _mark_ready(self, _: "Future[dict[str, Any]]") -> None:
+        self.ready_at = time.monotonic()
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
         """Start `function(job)` in the worker."""

@@ -101,7 +101,7 @@ class Pool:
         slot = self._idle.pop()
         try:
             future = slot.submit(self.evaluate, job)
-        except Exception:  # its worker died while idle
+        except RuntimeError:  # its worker died while idle
             slot.restart()
             future = slot.submit(self.evaluate, job)
         self._running[future] = _Running(job, slot, future, time.monotonic(), retried)

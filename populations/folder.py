@@ -13,6 +13,7 @@ from typing import Any
 
 from cgp.errors import BadInput
 from evaluate.files import write_atomically
+from populations.frame import read_json
 
 _PACKAGES = ("torch", "torchvision", "numpy", "deap", "joblib", "pandas", "safetensors")
 
@@ -37,6 +38,16 @@ def create_run(folder: Path, config: dict[str, Any]) -> None:
         raise BadInput(
             f"--run {folder}: cannot be written ({error.strerror}); name a folder that you may write to"
         ) from error
+
+
+def check_data(folder: Path, fingerprint: str) -> None:
+    """Raise BadInput unless the images are those that the run in `folder` began with."""
+    recorded = read_json(folder / "config.json").get("data_fingerprint")
+    if recorded != fingerprint:
+        raise BadInput(
+            f"--resume {folder}: the dataset has changed, its fingerprint is {fingerprint[:12]} and was "
+            f"{str(recorded)[:12]}; restore the images, or start another run"
+        )
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def polish(run: Run, model: Model, recipe: Recipe) -> tuple[dict[str, float], Pa
     Returns `accuracy` and `loss` on the test images, scored once at the end, and the folder with
     the weights. An interrupted polish goes on from its last epoch.
     """
-    settle_numerics(_device())
+    settle_numerics("cuda" if torch.cuda.is_available() else "cpu")
     job = recorded_job(run, model, recipe)
     setting, data = setting_of(job), load(job.data)
     folder = model.folder / f"polish-{recipe.name}-{recipe.epochs}"
@@ -108,13 +108,11 @@ def polish(run: Run, model: Model, recipe: Recipe) -> tuple[dict[str, float], Pa
     return found, folder
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
     job = recorded_job(run, model)
-    settle_numerics(_device())
+    numerics = model.result.numerics if model.result else {}
+    on_gpu = numerics.get("device") == "cuda" and torch.cuda.is_available()
+    settle_numerics("cuda" if on_gpu else "cpu")
     return job, setting_of(job), load(job.data)
 
 

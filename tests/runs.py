@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 from safetensors.torch import load_file
 
 from populations import Run, load
@@ -94,3 +95,11 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert all(mine[name].equal(theirs[name]) for name in mine), path
     snapshots = sorted(path.name for path in (one / "snapshots").iterdir())
     assert snapshots == sorted(path.name for path in (other / "snapshots").iterdir())
+
+
+def make_images(folder: Path) -> None:
+    """Write two class folders of 60 small images each."""
+    for label, shade in (("dark", 40), ("light", 200)):
+        (folder / label).mkdir(parents=True)
+        for n in range(60):
+            Image.new("RGB", (9, 10), (shade, shade + n % 20, shade)).save(folder / label / f"{n}.png")

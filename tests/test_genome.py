@@ -109,6 +109,16 @@ def test_downsamplings_stay_within_what_the_image_affords(size: int, afforded: i
     assert max(strides) == 2**afforded
 
 
+def test_the_few_downsamplings_lie_anywhere_among_the_active_nodes() -> None:
+    space = make_space("conv_8_3,maxpool", (40, 400), 8)
+    places = Counter[int]()
+    for seed in range(200):
+        nodes = drawn(space, seed).graph(space).nodes
+        places.update(4 * n // len(nodes) for n, node in enumerate(nodes) if node.block == "maxpool")
+    assert min(places[quarter] for quarter in range(4)) > 20
+    assert places.total() == 200
+
+
 def test_silent_nodes_wake_when_the_depth_grows() -> None:
     space = make_space("mixed", (1, 70))
     genome = replace(drawn(space), depth=10)

@@ -40,6 +40,11 @@ def run(pool: Pool, jobs: Sequence[Job]) -> dict[int, Result]:
     return results
 
 
+def statuses(results: dict[int, Result]) -> dict[int, str]:
+    """Return the status of each job by number."""
+    return {number: result.status for number, result in results.items()}
+
+
 def numbered(make_job: MakeJob, count: int) -> list[Job]:
     """Return jobs numbered from 0; their name is their number."""
     return [make_job(str(number), number) for number in range(count)]
@@ -126,9 +131,10 @@ def test_a_full_pool_takes_no_job(slots: list[LokySlot], make_job: MakeJob) -> N
 def test_the_busy_share_counts_work_alone(slots: list[LokySlot], make_job: MakeJob) -> None:
     pool = Pool(slots, nap)
     run(pool, [make_job()])
-    assert 0.1 < pool.busy_share <= 0.5  # one of two slots
-    time.sleep(1)
-    assert pool.busy_share < 0.25
+    share = pool.busy_share
+    assert 0.2 < share <= 0.5  # one of two slots
+    time.sleep(0.1)
+    assert pool.busy_share < share
 
 
 # Death
@@ -137,7 +143,7 @@ def test_the_busy_share_counts_work_alone(slots: list[LokySlot], make_job: MakeJ
 def test_a_job_that_kills_its_worker_is_tried_again_alone_then_lost(slots: list[LokySlot], make_job: MakeJob) -> None:
     jobs = [make_job("always" if number == 2 else str(number), number) for number in range(6)]
     results = run(Pool(slots, nap_or_die), jobs)
-    assert {number: result.status for number, result in results.items()} == {n: "ok" for n in range(6)} | {2: "lost"}
+    assert statuses(results) == dict.fromkeys(range(6), "ok") | {2: "lost"}
     assert "vanished twice" in str(results[2].error)
     (_, again) = times(jobs[2])
     for other in set(jobs) - {jobs[2]}:
@@ -147,27 +153,26 @@ def test_a_job_that_kills_its_worker_is_tried_again_alone_then_lost(slots: list[
 
 def test_a_job_that_dies_only_once_ends_well(slots: list[LokySlot], make_job: MakeJob) -> None:
     jobs = [make_job("once", 0), make_job("other", 1)]
-    assert [result.status for result in run(Pool(slots, nap_or_die), jobs).values()] == ["ok", "ok"]
+    assert statuses(run(Pool(slots, nap_or_die), jobs)) == {0: "ok", 1: "ok"}
     assert len(times(jobs[0])) == 2
 
 
 def test_two_jobs_that_die_together_are_both_tried_alone(slots: list[LokySlot], make_job: MakeJob) -> None:
     jobs = [make_job("always", 0), make_job("once", 1), make_job("exit", 2)]
     results = run(Pool(slots, nap_or_die), jobs)
-    assert {number: result.status for number, result in results.items()} == {0: "lost", 1: "ok", 2: "ok"}
+    assert statuses(results) == {0: "lost", 1: "ok", 2: "ok"}
     assert [len(times(job)) for job in jobs] == [2, 2, 1]
 
 
 def test_a_worker_that_exits_in_mid_job_is_a_lost_job(slots: list[LokySlot], make_job: MakeJob) -> None:
     results = run(Pool(slots, nap_or_exit), [make_job("exit", 0), make_job("other", 1)])
-    assert {number: result.status for number, result in results.items()} == {0: "lost", 1: "ok"}
+    assert statuses(results) == {0: "lost", 1: "ok"}
 
 
 def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[LokySlot], make_job: MakeJob) -> None:
     for description in await_ready(slots):
         os.kill(description["pid"], signal.SIGKILL)
-    results = run(Pool(slots, nap), numbered(make_job, 2))
-    assert [result.status for result in results.values()] == ["ok", "ok"]
+    assert statuses(run(Pool(slots, nap), numbered(make_job, 2))) == {0: "ok", 1: "ok"}
 
 
 # Hangs
@@ -175,12 +180,12 @@ def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[LokySlot], make_
 
 def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[LokySlot], make_job: MakeJob) -> None:
     jobs = [make_job("hang", 0), *(make_job(str(n), n) for n in range(1, 5))]
-    pool = Pool(slots, nap_or_hang, timeout=3)
+    pool = Pool(slots, nap_or_hang, timeout=4)
     began = time.monotonic()
     results = run(pool, jobs)
     assert time.monotonic() - began < 15
-    assert {n: result.status for n, result in results.items()} == {0: "timeout"} | dict.fromkeys(range(1, 5), "ok")
-    assert results[0].error == "not done after 3 s"
+    assert statuses(results) == dict.fromkeys(range(5), "ok") | {0: "timeout"}
+    assert results[0].error == "not done after 4 s"
     assert all(len(times(job)) == 1 for job in jobs[1:])
     after = run(pool, [make_job(f"after {n}", n) for n in range(2)])
     assert len({result.metrics["pid"] for result in after.values()}) == 2
@@ -191,9 +196,9 @@ def test_a_workers_start_is_not_the_jobs_time(cache_root: Path, make_job: MakeJo
         return Result("ok")
 
     began = time.monotonic()
-    with Pool(local_slots(["cpu"], 1), quick, timeout=0.3) as pool:
+    with Pool(local_slots(["cpu"], 1), quick, timeout=0.5) as pool:
         assert run(pool, [make_job()])[0].status == "ok"
-        assert time.monotonic() - began > 0.3
+        assert time.monotonic() - began > 0.5
 
 
 # The end
@@ -204,6 +209,7 @@ def test_closing_the_pool_ends_every_worker(cache_root: Path, make_job: MakeJob)
     pids = [description["pid"] for description in await_ready(slots)]
     with Pool(slots, nap_or_hang) as pool:
         pool.submit(make_job("hang"))
+        assert pool.settle() == []
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -234,14 +240,15 @@ def marked(mark: str) -> list[int]:
 
 @pytest.mark.parametrize(("moment", "seconds"), [("ready", 5), ("starting", 20)])
 def test_workers_end_with_a_driver_that_was_killed(tmp_path: Path, moment: str, seconds: float) -> None:
-    mark = f"CGP_TEST_MARK={tmp_path}"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | dict([mark.split("=", 1)])
+    mark = f"driver of {tmp_path}"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "CGP_TEST_MARK": mark}
     arguments = [sys.executable, "-c", DRIVER, moment]
     with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
-        assert driver.stdout.readline() == "go\n"
-        assert len(marked(mark)) >= 3  # the driver and its workers
+        driver.stdout.readline()
+        before = marked(mark)
         driver.kill()
+    assert len(before) >= 3  # the driver and its workers
     deadline = time.monotonic() + seconds
     while marked(mark) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -259,7 +266,7 @@ def test_devices_are_named_with_commas() -> None:
 
 @pytest.mark.parametrize("devices", ["cuda:99", "cpu,gpu", "", "cuda"])
 def test_an_unknown_device_is_refused_with_what_there_is(devices: str) -> None:
-    with pytest.raises(BadInput, match="--devices: no device .*; this machine has cpu") as caught:
+    with pytest.raises(BadInput, match=r"--devices: no device .*; this machine has cpu") as caught:
         device_names(devices)
     assert repr(devices.split(",")[-1]) in str(caught.value)
 

@@ -6,14 +6,19 @@ import shlex
 from pathlib import Path
 
 import pytest
-from runs import ROOT, TINY, populations, program
+from runs import ROOT, TINY, make_images, populations, program
 
 import populations.__main__ as cli
+from cgp.network import Network
 from populations.config import FLAGS, parse
 
-BLOCKS = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)  # (language, lines)
 COMMANDS = [
-    line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines() if "python " in line[:17]
+    line.removeprefix(".venv/bin/")
+    for _, block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith(("python ", ".venv/bin/python "))
 ]
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]
@@ -49,12 +54,13 @@ def test_searches_are_understood(arguments: list[str]) -> None:
 
 
 def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "README.md").read_text()
     monkeypatch.chdir(folder)
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(block, names)
-    assert names["network"].num_classes == 10  # type: ignore[attr-defined] # exec knows no types
+    for language, block in BLOCKS:
+        if language == "python":
+            exec(block, names)
+    assert isinstance(names["network"], Network)
+    assert names["network"].num_classes == 10
 
 
 def test_every_flag_takes_effect(tmp_path: Path) -> None:
@@ -77,22 +83,12 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     ]
     done = program(*spelled, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "mine" / "config.json").read_text()) == values
-
-
-def make_images(folder: Path) -> None:
-    from PIL import Image
-
-    for label, shade in (("dark", 40), ("light", 200)):
-        (folder / label).mkdir(parents=True)
-        for n in range(60):
-            Image.new("RGB", (9, 10), (shade, shade + n % 20, shade)).save(folder / label / f"{n}.png")
+    config = json.loads((tmp_path / "mine" / "config.json").read_text())
+    assert len(config.pop("data_fingerprint")) == 64
+    assert config == values
 
 
 def test_every_command_of_populations_is_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
-    names = re.search(r"\{(.*?)\}|COMMAND", cli.parser().format_help())
-    assert names
     for command in ("list", "show", "best", "lineage", "replay"):
-        assert f"python -m populations {command}" in text
+        assert f"python -m populations {command}" in TEXT
         assert re.search(rf"^    {command} ", cli.parser().format_help(), re.MULTILINE)

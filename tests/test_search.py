@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import ROOT, TINY, assert_same_run, kill_hard, populations, program, start, wait_for, workers_of
+from runs import (
+    ROOT,
+    TINY,
+    assert_same_run,
+    kill_hard,
+    make_images,
+    populations,
+    program,
+    start,
+    wait_for,
+    workers_of,
+)
 
 from populations import load
 
@@ -189,6 +200,16 @@ def test_full_disk_is_one_line_and_resumable(reference: Path, tmp_path: Path) ->
     again = program("--resume", "r", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert_same_run(reference, tmp_path / "r")
+
+
+def test_resume_on_other_images_is_refused(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    images = ("--dataset", "folder:images", "--train-size", "60", "--generations", "1", "--population", "1")
+    assert program(*TINY, *images, "--run", "r", cwd=tmp_path).returncode == 0
+    (tmp_path / "images" / "dark" / "0.png").unlink()
+    done = program("--resume", "r", "--generations", "2", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the dataset has changed" in done.stderr
 
 
 def test_equal_graphs_are_trained_once_unless_asked(tmp_path: Path) -> None:
