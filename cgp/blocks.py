@@ -103,11 +103,14 @@ class DenseLayer(Block):
 
 @dataclass(frozen=True)
 class Compression(Block):
-    """BN-ReLU-1x1 to half the channels: DenseNet's transition without its pooling."""
+    """BN-ReLU-1x1 to half the channels: DenseNet's transition without its pooling.
+
+    It stops at 16 channels, so that several in a row do not choke the network.
+    """
 
     def layers(self, shape: Shape) -> Layers:
         """Return the layers of this block."""
-        return (Norm(), Relu(), Conv(max(1, shape.channels // 2), 1))
+        return (Norm(), Relu(), Conv(max(min(16, shape.channels), shape.channels // 2), 1))
 
 
 @dataclass(frozen=True)
