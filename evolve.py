@@ -24,7 +24,7 @@ from evaluate.numerics import resolve_precision
 from evaluate.pool import Pool
 from evaluate.worker import evaluate
 from populations.config import Config, parse
-from populations.folder import check_data, create_run, next_run, note_session
+from populations.folder import create_run, next_run, note_session, renew_run
 from populations.forecast import population_table, search_bytes
 from populations.screen import Screen
 from populations.store import Plan, Store
@@ -131,11 +131,12 @@ def run(config: Config) -> int:
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
         workers = await_ready(slots)
         folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
-        if config.resume:
-            check_data(folder, data.fingerprint)
-        else:
-            create_run(folder, config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint})
+        asked = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
+        if not config.resume:
+            create_run(folder, asked)
         store = Store(folder, plan)
+        if config.resume:
+            renew_run(folder, asked)
         note_session(folder, config.seed, workers)
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
         wanted, free = search_bytes(breeding, plan, len(slots)), shutil.disk_usage(folder).free

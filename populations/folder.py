@@ -40,14 +40,18 @@ def create_run(folder: Path, config: dict[str, Any]) -> None:
         ) from error
 
 
-def check_data(folder: Path, fingerprint: str) -> None:
-    """Raise BadInput unless the images are those that the run in `folder` began with."""
-    recorded = read_json(folder / "config.json").get("data_fingerprint")
-    if recorded != fingerprint:
+def renew_run(folder: Path, config: dict[str, Any]) -> None:
+    """Note in `folder` the flags it is resumed with: more generations, say.
+
+    Raises BadInput when the images are not those that the run began with.
+    """
+    before, now = (str(c["data_fingerprint"]) for c in (read_json(folder / "config.json"), config))
+    if before != now:
         raise BadInput(
-            f"--resume {folder}: the dataset has changed, its fingerprint is {fingerprint[:12]} and was "
-            f"{str(recorded)[:12]}; restore the images, or start another run"
+            f"--resume {folder}: the dataset has changed, its fingerprint is {now[:12]} and was "
+            f"{before[:12]}; restore the images, or start another run"
         )
+    write_json(folder / "config.json", config)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

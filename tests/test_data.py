@@ -278,10 +278,14 @@ def test_too_few_images_to_split_are_refused(tmp_path: Path, count: int) -> None
 
 
 def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
-    before = load(folder(paint(tmp_path))).fingerprint
-    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "0.png")
-    load.cache_clear()
-    assert load(folder(tmp_path)).fingerprint != before
+    path = paint(tmp_path) / "a" / "0.bmp"
+    found = set()
+    for second, colour in enumerate(("red", "green")):
+        Image.new("RGB", (8, 8), colour).save(path)  # of the same length
+        os.utime(path, (second, second))
+        load.cache_clear()
+        found.add(load(folder(tmp_path)).fingerprint)
+    assert len(found) == 2
 
 
 # torchvision's datasets, with made files
@@ -403,16 +407,18 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, file: str, damage:
     refused(DataSpec(name, str(tmp_path)), f"--dataset {name}", str(tmp_path), "--download")
 
 
-def test_download_fills_the_folder_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_is_kept(tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "data"
+
     def download(self: object) -> None:
-        if not (tmp_path / "MNIST").exists():
-            write_mnist(tmp_path, "MNIST")
+        if not root.exists():
+            write_mnist(root, "MNIST")
 
     monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
-    downloaded = load(DataSpec("mnist", str(tmp_path)), download=True)
+    downloaded = load(DataSpec("mnist", str(root)), download=True)
     load.cache_clear()
-    monkeypatch.undo()
-    assert load(DataSpec("mnist", str(tmp_path))).fingerprint == downloaded.fingerprint
+    assert load(DataSpec("mnist", str(root))).fingerprint == downloaded.fingerprint
+    assert len(list(empty_cache.iterdir())) == 1
 
 
 def test_a_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

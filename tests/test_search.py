@@ -138,6 +138,7 @@ def test_more_generations_extend_a_finished_run(tmp_path: Path) -> None:
     done = program("--resume", "r", "--generations", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(load(tmp_path / "r").models) == 9
+    assert load(tmp_path / "r").config["generations"] == 3  # so that a resume of the longer run needs no flag
 
 
 def test_timeouts_do_not_end_a_search_and_can_be_retried(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from evaluate.checkpoint import ModelFolder, read_tensors
 from evaluate.data import load
 from evaluate.files import BEST, LAST
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
-from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
+from evaluate.train import Diverged, best_epoch, epoch_generator, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate, setting_of
 
 MakeJob = Callable[..., Job]
@@ -243,6 +243,13 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(make_job: MakeJob) -> N
 def test_another_seed_gives_another_network(make_job: MakeJob) -> None:
     results = [evaluate(make_job(str(seed), seed=seed, epochs=2)) for seed in (1, 2)]
     assert untimed(results[0]) != untimed(results[1])
+
+
+def test_each_epoch_of_each_seed_has_its_own_order() -> None:
+    pairs = [(1, 0), (1, 1), (2, 0), (2, 1)]
+    orders = [torch.randperm(50, generator=epoch_generator(seed, epoch)).tolist() for seed, epoch in pairs]
+    assert len(set(map(tuple, orders))) == 4
+    assert torch.randperm(50, generator=epoch_generator(2, 1)).tolist() == orders[-1]
 
 
 def interrupted(job: Job) -> Result:

@@ -18,6 +18,7 @@ from deap import base, tools
 
 from cgp.genome import Genome, draw
 from cgp.graph import Graph
+from cgp.mutation import forced
 from cgp.space import Space
 from evaluate.fitness import Objective
 from populations.record import Candidate, Generation, Record
@@ -122,11 +123,18 @@ class Generational(ABC):
 
     def _candidate(self, number: int) -> Candidate:
         rng = self._rng(_CANDIDATE, number)
-        parent = self.choose_parent(rng) if self.individuals else None
-        genome = draw(self.settings.space, rng, self.turned_away) if parent is None else self.vary(parent, rng)
+        genome, parent = self.breed(rng) if self.individuals else (self.draw(rng), None)
         origin = None if parent is None else parent.record.candidate.number
         graph: Graph = genome.graph(self.settings.space)
         return Candidate(number, self._generation, origin, genome, graph)
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Return a random genome of the space, counting what its limits turned away."""
+        return draw(self.settings.space, rng, self.turned_away)
+
+    def child(self, parent: Individual, rng: np.random.Generator) -> Genome:
+        """Return a mutated copy of `parent` with at least one active gene changed."""
+        return forced(parent.genome, self.settings.space, rng, self.settings.mutation_rate)
 
     def _rng(self, kind: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, kind, number])
@@ -162,12 +170,8 @@ class Generational(ABC):
         return self.settings.offspring if generation else self.settings.population
 
     @abstractmethod
-    def choose_parent(self, rng: np.random.Generator) -> Individual | None:
-        """Return the parent of the next child, or None for a random draw; `individuals` is not empty."""
-
-    @abstractmethod
-    def vary(self, parent: Individual, rng: np.random.Generator) -> Genome:
-        """Return a child of `parent`."""
+    def breed(self, rng: np.random.Generator) -> tuple[Genome, Individual | None]:
+        """Return a new genome and its parent, None for a draw; `individuals` is not empty."""
 
     @abstractmethod
     def survivors(self, children: list[Individual], rng: np.random.Generator) -> list[Individual]:

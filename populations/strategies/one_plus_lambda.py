@@ -6,7 +6,7 @@ import numpy as np
 from deap import tools
 
 from cgp.genome import Genome
-from cgp.mutation import forced, neutral
+from cgp.mutation import neutral
 from populations.strategies.generational import Generational, Individual
 
 
@@ -17,13 +17,9 @@ class OnePlusLambda(Generational):
     `population` random genomes start the search; the best becomes the parent.
     """
 
-    def choose_parent(self, rng: np.random.Generator) -> Individual:
-        """Return the one parent."""
-        return self.individuals[0]
-
-    def vary(self, parent: Individual, rng: np.random.Generator) -> Genome:
-        """Return a child with at least one active gene changed."""
-        return forced(parent.genome, self.settings.space, rng, self.settings.mutation_rate)
+    def breed(self, rng: np.random.Generator) -> tuple[Genome, Individual]:
+        """Return a child of the one parent."""
+        return self.child(self.individuals[0], rng), self.individuals[0]
 
     def survivors(self, children: list[Individual], rng: np.random.Generator) -> list[Individual]:
         """Return the strictly better child, or the parent with its silent genes mutated."""

@@ -3,7 +3,7 @@
 import numpy as np
 from deap import tools
 
-from cgp.genome import Genome, draw
+from cgp.genome import Genome
 from populations.strategies.generational import Generational, Individual
 
 
@@ -14,12 +14,9 @@ class RandomSearch(Generational):
         """How many candidates `generation` has: always the population."""
         return self.settings.population
 
-    def choose_parent(self, rng: np.random.Generator) -> None:
-        """Return no parent."""
-
-    def vary(self, parent: Individual, rng: np.random.Generator) -> Genome:
-        """Return a draw that owes nothing to `parent`."""
-        return draw(self.settings.space, rng, self.turned_away)
+    def breed(self, rng: np.random.Generator) -> tuple[Genome, None]:
+        """Return a fresh draw."""
+        return self.draw(rng), None
 
     def survivors(self, children: list[Individual], rng: np.random.Generator) -> list[Individual]:
         """Return the best of all so far."""
