@@ -250,6 +250,15 @@ def test_sum_pads_the_narrower_map_with_zero_channels() -> None:
     assert torch.equal(out[:, 3:], convolved[:, 3:])
 
 
+@pytest.mark.parametrize("how", ["sum", "concat"])
+def test_gradients_go_back_through_both_inputs_of_a_join(how: str) -> None:
+    graph = Graph((Node("conv_3_3", (0,)), Node(how, (1, 0))), Shape(3, 8, 8), 10)
+    network, images = built(graph).eval(), images_of(graph).requires_grad_()
+    nn.init.zeros_(next(network.parameters()))  # so that none come back through the convolution
+    network(images).sum().backward()
+    assert is_learning([images])
+
+
 def test_residual_with_a_step_keeps_every_other_pixel_of_its_input() -> None:
     graph = Graph.chain(["res_8_3_2"], Shape(3, 9, 9), 10)
     network, images = built(graph).eval(), images_of(graph)
