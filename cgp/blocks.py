@@ -227,6 +227,7 @@ class FunctionSet:
 
     blocks: tuple[str, ...]
     stem: tuple[str, ...] = ()
+    max_params: int | None = None  #: the set's own limit, where its networks could grow without bound
 
 
 def _names(kind: str, *ranges: Iterable[int]) -> tuple[str, ...]:
@@ -251,7 +252,8 @@ FUNCTION_SETS: dict[str, FunctionSet] = {
     "densenet": FunctionSet(_DENSE, _STEM),
     "inception": FunctionSet(_INCEPTION),
     "cgp-cnn-conv": FunctionSet((*_names("conv", (32, 64, 128), (1, 3, 5)), *_GECCO)),
-    "cgp-cnn-res": FunctionSet((*_names("res", (32, 64, 128), (1, 3, 5)), *_GECCO)),
+    # A residual block keeps the wider of its input and its own width, so concat only ever widens.
+    "cgp-cnn-res": FunctionSet((*_names("res", (32, 64, 128), (1, 3, 5)), *_GECCO), max_params=10_000_000),
     "mixed": FunctionSet(
         (*_RESNET, *_names("sepconv", _WIDTHS, (3, 5)), *_DENSE[:6], *_INCEPTION[:3], "transition", "concat"),
         _STEM,
@@ -271,7 +273,9 @@ def block(name: str) -> Block:
         raise BadInput(f"unknown block {name!r}{did_you_mean(name, every)}; kinds are: {', '.join(KINDS)}")
     wanted = [field.name for field in fields(KINDS[kind])]
     required = len(wanted) - ("step" in wanted)
-    if not required <= len(numbers) <= len(wanted) or not all(n.isdecimal() and int(n) for n in numbers):
+    canonical = all(n.isdecimal() and n == str(int(n)) and n != "0" for n in numbers)
+    stepless = len(numbers) > required and numbers[-1] == "1"  # one block, one name
+    if not required <= len(numbers) <= len(wanted) or not canonical or stepless:
         pattern = "_".join([kind, *(field.upper() for field in wanted[:required])])
         raise BadInput(f"block {name!r}: expected {pattern} with whole numbers of at least 1")
     made = KINDS[kind](*map(int, numbers))

@@ -78,7 +78,7 @@ def validate(genome: Genome, space: Space) -> None:
         graph = genome.graph(space)
         raise BadInput(
             f"genome: {graph.params:,} parameters, {graph.flops:,} FLOPs; expected within "
-            f"max_params {space.max_params}, max_flops {space.max_flops}"
+            f"max_params {space.params_limit}, max_flops {space.max_flops}"
         )
 
 

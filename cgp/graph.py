@@ -49,13 +49,21 @@ class Graph:
         """Check inputs, arity, and that no node is dead."""
         read = {source for node in self.nodes for source in node.inputs} | {len(self.nodes)}
         for n, node in enumerate(self.nodes, 1):
-            arity = block(node.block).arity
-            if len(node.inputs) != arity or not all(0 <= source < n for source in node.inputs):
+            try:
+                arity = block(node.block).arity
+            except BadInput as error:
+                raise BadInput(f"node {n}: {error}") from error
+            if len(node.inputs) != arity or not all(
+                type(source) is int and 0 <= source < n for source in node.inputs
+            ):
                 raise BadInput(f"node {n} ({node.block}): inputs {list(node.inputs)}; expected {arity} of 0..{n - 1}")
             if n not in read:
                 raise BadInput(f"node {n} ({node.block}): read by no node; expected active nodes only")
-        if not self.nodes or self.classes < 1:
-            raise BadInput(f"graph of {len(self.nodes)} nodes, {self.classes} classes; expected 1 or more")
+        if not self.nodes or self.classes < 1 or min(self.image) < 1:
+            raise BadInput(
+                f"graph of {len(self.nodes)} nodes, {self.classes} classes, images {tuple(self.image)}; "
+                "expected 1 or more of each"
+            )
 
     @cached_property
     def id(self) -> str:
@@ -74,10 +82,15 @@ class Graph:
     @cached_property
     def _walk(self) -> tuple[list[Flow], list[Measure]]:
         flows, measures = [Flow(self.image)], list[Measure]()
-        for node in self.nodes:
+        for n, node in enumerate(self.nodes, 1):
             sources = [flows[source] for source in node.inputs]
-            shape, ratios = _aligned(sources, node)
+            try:
+                shape, ratios = _aligned(sources, node)
+            except BadInput as error:
+                raise BadInput(f"node {n} ({node.block}): {error}") from error
             step = measure(block(node.block).layers(shape), shape)
+            if min(step.shape) < 1:
+                raise BadInput(f"node {n} ({node.block}): gives {tuple(step.shape)}; expected larger images")
             stride = max(source.stride for source in sources)
             pairs = zip(sources, ratios, strict=True)
             field = max(source.field + (ratio - 1) * source.stride for source, ratio in pairs)
@@ -130,7 +143,7 @@ class Graph:
     def from_json(cls, value: dict[str, Any]) -> "Graph":
         """Read what `to_json` made. Raises BadInput, naming the node, for anything else."""
         try:
-            nodes = tuple(Node(str(name), tuple(map(int, inputs))) for name, *inputs in value["nodes"])
+            nodes = tuple(Node(str(name), tuple(inputs)) for name, *inputs in value["nodes"])
             return cls(nodes, Shape(*map(int, value["image"])), int(value["classes"]))
         except BadInput:
             raise

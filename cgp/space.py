@@ -22,7 +22,7 @@ class Space:
     image: Shape  #: channels, height, width of one image
     classes: int
     levels_back: int = 10  #: how many nodes back a second input may reach
-    max_params: int | None = None  #: limit on trainable parameters of the network
+    max_params: int | None = None  #: limit on trainable parameters; None: the function set's own, if any
     max_flops: int | None = None  #: limit on forward FLOPs per image
 
     def __post_init__(self) -> None:
@@ -58,14 +58,13 @@ class Space:
     def _check_limits(self) -> None:
         cheapest = self.cheapest_graph
         for flag, limit, cost, unit in (
-            ("--max-params", self.max_params, cheapest.params, "parameters"),
+            ("--max-params", self.params_limit, cheapest.params, "parameters"),
             ("--max-flops", self.max_flops, cheapest.flops, "FLOPs"),
         ):
             if limit is not None and cost > limit:
                 raise BadInput(
-                    f"{flag}: {limit:,} is out of reach: the cheapest network of "
-                    f"{self.function_set!r} at depth {self.max_depth} has {cost:,} {unit}; raise the "
-                    "limit or lower --num-max-depth"
+                    f"{flag}: {limit:,} is out of reach: a chain of {self.names[self.cheapest[1]]} at depth "
+                    f"{self.max_depth} has {cost:,} {unit} already; raise the limit or lower --num-max-depth"
                 )
 
     @cached_property
@@ -131,13 +130,19 @@ class Space:
         first, later = (self.names[gene] for gene in self.cheapest)
         return Graph.chain([first] + [later] * (self.max_depth - 1), self.image, self.classes)
 
+    @cached_property
+    def params_limit(self) -> int | None:
+        """The limit on parameters that holds: `max_params`, or the function set's own."""
+        own = function_set(self.function_set).max_params
+        return own if self.max_params is None else self.max_params
+
     @property
     def limited(self) -> bool:
         """Whether parameters or FLOPs are limited."""
-        return self.max_params is not None or self.max_flops is not None
+        return self.params_limit is not None or self.max_flops is not None
 
     def admits(self, params: int, flops: int) -> bool:
         """Whether a network with so many parameters and FLOPs is within the limits."""
-        return (self.max_params is None or params <= self.max_params) and (
+        return (self.params_limit is None or params <= self.params_limit) and (
             self.max_flops is None or flops <= self.max_flops
         )

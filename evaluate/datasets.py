@@ -74,7 +74,13 @@ def _torchvision(spec: DataSpec, download: bool, name: str, arguments: tuple[Any
                 f"--data-dir {spec.data_dir!r}; expected as many"
             )
     classes = [str(c) for c in getattr(parts[0], "classes", range(int(labels[0].max()) + 1))]
-    return Raw(np.concatenate(images), np.concatenate(labels).astype(np.int64), classes, len(images[0]))
+    stacked = np.concatenate(labels).astype(np.int64)
+    if not 0 <= stacked.min() <= stacked.max() < len(classes):
+        raise BadInput(
+            f"--dataset {spec.name}: labels {stacked.min()}..{stacked.max()} in --data-dir {spec.data_dir!r}; "
+            f"expected 0..{len(classes) - 1}, one for each of its classes"
+        )
+    return Raw(np.concatenate(images), stacked, classes, len(images[0]))
 
 
 def _channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

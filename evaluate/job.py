@@ -1,5 +1,6 @@
 """Job, Recipe, DataSpec and Result: the plain values that cross processes. No torch."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -55,10 +56,10 @@ class Recipe:
             ("--patience", self.patience, 0),
             ("--weight-decay", self.weight_decay, 0),
         ):
-            if number < lowest:
+            if not lowest <= number < math.inf:
                 raise BadInput(f"{flag}: {number}; expected at least {lowest}")
-        if not self.lr > 0:
-            raise BadInput(f"--lr: {self.lr}; expected above 0")
+        if not 0 < self.lr < math.inf:
+            raise BadInput(f"--lr: {self.lr}; expected a number above 0")
         if not 0 <= self.label_smoothing < 1:
             raise BadInput(f"--label-smoothing: {self.label_smoothing}; expected 0 <= value < 1")
         if not 0 <= self.momentum < 1:

@@ -46,7 +46,7 @@ FLAGS = (
     Flag("space", "num-max-depth", int, 70, "most active nodes of a genome"),
     Flag("space", "function-set", str, "resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas"),
     Flag("space", "levels-back", int, 10, "how many nodes back a second input may reach"),
-    Flag("space", "max-params", int, None, "limit on trainable parameters [default: none]"),
+    Flag("space", "max-params", int, None, "limit on trainable parameters [default: none; cgp-cnn-res 10 million]"),
     Flag("space", "max-flops", int, None, "limit on forward FLOPs per image [default: none]"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "population", int, 6, "networks of generation 0, and survivors of each later one"),

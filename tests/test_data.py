@@ -380,6 +380,12 @@ def test_missing_files_ask_for_download(tmp_path: Path, name: str) -> None:
     refused(DataSpec(name, str(tmp_path)), f"--dataset {name}", str(tmp_path), "--download")
 
 
+def test_labels_without_a_class_are_refused(tmp_path: Path) -> None:
+    write_mnist(tmp_path, "MNIST")
+    (tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte").write_bytes(idx(np.full(60, 14, np.uint8)))
+    refused(DataSpec("mnist", str(tmp_path)), "labels 0..14", "expected 0..9")
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_images_and_labels_that_do_not_match_are_refused(tmp_path: Path) -> None:
     write_mnist(tmp_path, "MNIST", labels=51)

@@ -84,7 +84,7 @@ def test_graph_survives_json(name: str) -> None:
         ([["conv_8_3", -1]], ("node 1 (conv_8_3)", "inputs [-1]", "1 of 0..0")),
         ([["conv_8_3", 0], ["sum", 1]], ("node 2 (sum)", "inputs [1]", "2 of 0..1")),
         ([["conv_8_3"]], ("node 1 (conv_8_3)", "inputs []", "1 of 0..0")),
-        ([["conv_8_3", "a"]], ("not a graph", "'a'")),
+        ([["conv_8_3", "a"]], ("node 1", "'a'")),
         ([[]], ("not a graph", "expected image, classes and nodes")),
         ([["kern_8_3", 0]], ("unknown block 'kern_8_3'",)),
         ([], ("0 nodes",)),
@@ -229,3 +229,26 @@ def test_families_take_other_images_and_classes(name: str) -> None:
 def test_unknown_family_names_the_closest() -> None:
     with pytest.raises(BadInput, match=r"'resnets' \(did you mean 'resnet'\?\); families are: vgg, resnet"):
         family("resnets")
+
+
+@pytest.mark.parametrize("name", ["conv_16_3_1", "conv_016_3", "conv_16_03"])
+def test_a_block_has_one_name(name: str) -> None:
+    with pytest.raises(BadInput, match="expected conv_CHANNELS_KERNEL"):
+        block(name)
+
+
+def test_a_graph_that_cannot_run_names_its_node() -> None:
+    with pytest.raises(BadInput, match=r"node 6 \(maxpool\): gives"):
+        _ = Graph.chain(["maxpool"] * 6, Shape(3, 32, 32), 10).flows
+    odd = Graph((Node("conv_16_3_2", (0,)), Node("sum", (1, 0))), Shape(3, 33, 33), 10)
+    with pytest.raises(BadInput, match=r"node 2 \(sum\)"):
+        _ = odd.flows
+    with pytest.raises(BadInput, match="node 1: unknown block"):
+        Graph.chain(["cnov_8_3"], Shape(3, 8, 8), 10)
+
+
+def test_no_function_set_explodes() -> None:
+    for name in FUNCTION_SETS:
+        space = Space(name, 20, 70, Shape(3, 32, 32), 10)
+        sizes = [draw(space, np.random.default_rng(seed)).graph(space).params for seed in range(20)]
+        assert max(sizes) < 40_000_000, name

@@ -45,6 +45,8 @@ def raiser(error: BaseException) -> Callable[..., NoReturn]:
         ("weight_decay", -0.1, "--weight-decay: -0.1;"),
         ("lr", 0.0, "--lr: 0.0;"),
         ("lr", float("nan"), "--lr: nan;"),
+        ("lr", float("inf"), "--lr: inf;"),
+        ("weight_decay", float("nan"), "--weight-decay: nan;"),
         ("momentum", 1.0, "--momentum: 1.0;"),
         ("momentum", -0.5, "--momentum: -0.5;"),
         ("label_smoothing", 1.0, "--label-smoothing: 1.0;"),
