@@ -32,8 +32,8 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Convolution(Block):
-    """conv (no bias) - BN - ReLU."""
+class Strided(Block):
+    """What may take steps of more than one pixel; `step` is left out of the name when it is 1."""
 
     channels: int
     kernel: int
@@ -43,6 +43,11 @@ class Convolution(Block):
     def stride(self) -> int:
         """By how much this block shrinks height and width."""
         return self.step
+
+
+@dataclass(frozen=True)
+class Convolution(Strided):
+    """conv (no bias) - BN - ReLU."""
 
     def layers(self, shape: Shape) -> Layers:
         """Return the layers of this block."""
@@ -63,21 +68,12 @@ class Separable(Block):
 
 
 @dataclass(frozen=True)
-class Residual(Block):
+class Residual(Strided):
     """conv-BN-ReLU-conv-BN plus the input, then ReLU (He et al. 2015; Suganuma et al. 2017).
 
     The narrower summand is padded with zero channels; with a step the input keeps every other
     pixel (He's option A).
     """
-
-    channels: int
-    kernel: int
-    step: int = 1
-
-    @property
-    def stride(self) -> int:
-        """By how much this block shrinks height and width."""
-        return self.step
 
     def layers(self, shape: Shape) -> Layers:
         """Return the layers of this block."""
