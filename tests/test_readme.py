@@ -53,6 +53,13 @@ def test_searches_are_understood(arguments: list[str]) -> None:
     assert parse(arguments).values["population"] == 6
 
 
+def test_the_example_configuration_is_drawn_and_forecast() -> None:
+    (words,) = [words for words in SEARCHES if "--config" in words]
+    done = program(*words, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "40 networks, about" in done.stdout
+
+
 def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     names: dict[str, object] = {}
