@@ -161,6 +161,8 @@ def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.
     table = pd.DataFrame([dict(row) for row in journal.select(query, *values)], columns=_COLUMNS)
     table.insert(list(table.columns).index("depth"), "function_set", function_set)
     table["epochs"] = table["epochs"].astype("Int64")
+    for name in ("parent", "same_as"):
+        table[name] = table[name].astype("string")
     for name in ("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "test_accuracy"):
         table[name] = table[name].astype("float64")
     return table if table["test_accuracy"].notna().any() else table.drop(columns="test_accuracy")
