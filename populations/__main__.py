@@ -185,6 +185,7 @@ def _print(table: pd.DataFrame, form: str) -> int:
     elif form == "json":
         print(table.to_json(orient="records", indent=1))
     else:
+        table = table.fillna({name: "" for name in ("parent", "same_as") if name in table})
         print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}"))
     return 0
 
