@@ -26,7 +26,7 @@ from evaluate.worker import evaluate
 from populations.config import Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
 from populations.forecast import population_table, search_bytes
-from populations.screen import Screen
+from populations.screen import Screen, interpreter
 from populations.store import Plan, Store
 from populations.strategies import Generational, Settings, strategy
 
@@ -151,7 +151,7 @@ def run(config: Config) -> int:
         if finished:
             screen.end(folder, breeding)
             return 0
-        screen.line(f"stopped; go on with: python evolve.py --resume {folder}")
+        screen.line(f"stopped; go on with: {interpreter()} evolve.py --resume {folder}")
         return 130
 
 
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"evolve.py: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped at once; go on with: python evolve.py --resume RUN", file=sys.stderr)
+        print(f"stopped at once; go on with: {interpreter()} evolve.py --resume RUN", file=sys.stderr)
         return 130
     return 2
 

@@ -1,5 +1,7 @@
 """What a search shows while it runs: a progress bar on a terminal, plain lines elsewhere."""
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,14 @@ from populations.strategies import Generational
 
 def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def interpreter() -> str:
+    """Return this Python as its user would type it here: `.venv/bin/python`, `python`, or its path."""
+    path = Path(sys.executable)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return "python" if shutil.which("python") == sys.executable else sys.executable
 
 
 class Screen:
@@ -74,16 +84,16 @@ class Screen:
         """Show the best network and the three next commands."""
         self._bar.stop()
         if strategy.best is None:
-            self.line(f"no network finished ok; see the logs: python -m populations show {run}")
+            self.line(f"no network finished ok; see the logs: {interpreter()} -m populations show {run}")
             return
-        best, graph = strategy.best, strategy.best.candidate.graph
+        best, graph, python = strategy.best, strategy.best.candidate.graph, interpreter()
         self.line(
             f"\nbest: {run / 'best'} -> models/{best.id}\n"
             f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {graph.depth}, "
             f"{graph.conv_layers} convolutions, {graph.params:,} parameters\n\n"
-            f"next: python -m populations show {run}\n"
-            f"      python -m populations replay {run} best --test\n"
-            f"      python evolve.py --resume {run} --generations {strategy.settings.generations * 2}"
+            f"next: {python} -m populations show {run}\n"
+            f"      {python} -m populations replay {run} best --test\n"
+            f"      {python} evolve.py --resume {run} --generations {strategy.settings.generations * 2}"
         )
 
     def __enter__(self) -> "Screen":
