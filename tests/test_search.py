@@ -114,7 +114,7 @@ def test_ctrl_c_checkpoints_and_resumes(reference: Path, tmp_path: Path) -> None
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"go on with: {sys.executable} evolve.py --resume r" in output
+    assert "evolve.py --resume r\n" in output
     assert len(load(tmp_path / "r").models) < 9
     assert program("--resume", "r", cwd=tmp_path).returncode == 0
     assert_same_run(reference, tmp_path / "r")
