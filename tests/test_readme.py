@@ -6,10 +6,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from runs import ROOT, TINY, make_images, populations, program
 
 import populations.__main__ as cli
 from cgp.network import Network
+from harness import ROOT, TINY, make_images, populations, program
 from populations.config import FLAGS, parse
 
 TEXT = (ROOT / "README.md").read_text()

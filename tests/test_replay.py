@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import TINY, populations, program
 from safetensors.torch import load_file, save_file
 
 import populations.__main__ as cli
+from harness import TINY, populations, program
 from populations import load
 from populations.frame import MODEL_COLUMNS
 

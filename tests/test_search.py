@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import (
+
+from harness import (
     ROOT,
     TINY,
     assert_same_run,
@@ -22,7 +23,6 @@ from runs import (
     wait_for,
     workers_of,
 )
-
 from populations import load
 
 
