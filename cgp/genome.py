@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cgp.blocks import block
 from cgp.errors import BadInput
-from cgp.graph import Flow, Graph, Node
-from cgp.layers import Shape, measure
+from cgp.graph import Flow, Graph, Node, aligned
+from cgp.layers import measure
 from cgp.space import Space
 
 
@@ -154,19 +153,16 @@ def _fit(blocks: list[int], seconds: list[int], depth: int, space: Space, rng: n
 def _step(space: Space, gene: int, flows: list[Flow], n: int, second: int) -> tuple[Flow, tuple[int, int]]:
     chosen = space.blocks[gene]
     sources = [flows[n - 1], flows[second]][: chosen.arity]
-    stride = max(source.stride for source in sources)
-    channels = [source.shape.channels for source in sources]
-    joined = sum(channels) if chosen.join == "concat" else max(channels)
-    height, width = space.image.height // stride, space.image.width // stride
-    shape = Shape(joined, height, width)
+    shape, _ = aligned(sources, chosen.join)
     step = measure(chosen.layers(shape), shape)
-    return Flow(step.shape, stride * step.stride), (step.params, step.flops)
+    stride = max(source.stride for source in sources) * step.stride
+    return Flow(step.shape, stride), (step.params, step.flops)
 
 
 def _cheapest_rest(space: Space, flow: Flow, nodes: int) -> tuple[int, int]:
     """Parameters and FLOPs of `nodes` cheapest blocks and the head behind `flow`."""
     shape, params, flops = flow.shape, 0, 0
-    layers = block(space.names[space.cheapest[1]]).layers
+    layers = space.blocks[space.cheapest[1]].layers
     for left in range(nodes, 0, -1):
         step = measure(layers(shape), shape)
         if step.shape == shape:  # from here on every node costs the same

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cgp.blocks import block
 from cgp.errors import BadInput
-from cgp.layers import Measure, Shape, joined, measure
+from cgp.layers import How, Measure, Shape, joined, measure
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Graph:
 
     def aligned(self, n: int) -> tuple[Shape, list[int]]:
         """Return the joined input shape of node `n` and by how much each input is max-pooled first."""
-        return _aligned([self.flows[source] for source in self.nodes[n - 1].inputs], self.nodes[n - 1])
+        node = self.nodes[n - 1]
+        return aligned([self.flows[source] for source in node.inputs], block(node.block).join)
 
     @cached_property
     def _walk(self) -> tuple[list[Flow], list[Measure]]:
@@ -85,7 +86,7 @@ class Graph:
         for n, node in enumerate(self.nodes, 1):
             sources = [flows[source] for source in node.inputs]
             try:
-                shape, ratios = _aligned(sources, node)
+                shape, ratios = aligned(sources, block(node.block).join)
             except BadInput as error:
                 raise BadInput(f"node {n} ({node.block}): {error}") from error
             step = measure(block(node.block).layers(shape), shape)
@@ -151,7 +152,7 @@ class Graph:
             raise BadInput(f"not a graph: {error!r}; expected image, classes and nodes") from error
 
 
-def _aligned(sources: list[Flow], node: Node) -> tuple[Shape, list[int]]:
+def aligned(sources: list[Flow], how: How) -> tuple[Shape, list[int]]:
     """Return the shape of `sources` pooled to the smallest and joined, and the pooling of each."""
     stride = max(source.stride for source in sources)
     ratios = [stride // source.stride for source in sources]
@@ -159,4 +160,4 @@ def _aligned(sources: list[Flow], node: Node) -> tuple[Shape, list[int]]:
         Shape(source.shape.channels, source.shape.height // ratio, source.shape.width // ratio)
         for source, ratio in zip(sources, ratios, strict=True)
     ]
-    return joined(shapes, block(node.block).join), ratios
+    return joined(shapes, how), ratios

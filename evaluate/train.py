@@ -130,12 +130,12 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """Return the recipe's optimizer; weight decay spares batch normalisation and biases."""
     weights: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
     others: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": recipe.weight_decay}]
+    groups.append({"params": others, "weight_decay": 0.0})
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     kind = Adam if recipe.optimizer == "adam" else AdamW
-    groups[1]["weight_decay"] = 0.0  # AdamW's own default is not zero
     return kind(groups, recipe.lr, fused=True)
 
 

@@ -64,10 +64,7 @@ class Run:
 
         `same_as` names the model with the same graph whose result this one took over.
         """
-        return self._table(_MODELS + " order by j.number")
-
-    def _table(self, query: str, *values: Any) -> pd.DataFrame:
-        return _typed(self._journal, self.config["function_set"], query, *values)
+        return _typed(self._journal, self.config["function_set"], _MODELS + " order by j.number")
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""

@@ -80,7 +80,7 @@ class Store:
         self.journal = Journal(folder / "run.sqlite", writable=True)
         self._first = dict(self.journal.first_numbers())
         self._news: list[Record] = []
-        self._open: dict[int, Candidate] = {}
+        self._open: dict[int, tuple[Candidate, str]] = {}  # by number: candidate and id
         self._waiting: dict[int, list[Candidate]] = {}
         self._best: Record | None = None
         self._unheard = self.journal.told_count()
@@ -108,7 +108,7 @@ class Store:
                 f"{self.folder}: job {number} is {row['id']} in the journal but {identity} in this search; "
                 "the program or its libraries changed since: resume with the versions in environment.json"
             )
-        self._open[number] = candidate
+        self._open[number] = (candidate, identity)
         if result := self.journal.told_result(number):
             self._unheard -= 1
             self._hear(number, result)
@@ -157,10 +157,8 @@ class Store:
         self._hear(candidate.number, result)
 
     def _hear(self, number: int, result: Result) -> None:
-        candidate = self._open.pop(number)
-        row = self.journal.job(number)
-        assert row is not None
-        self._news.append(Record(candidate, row["id"], result))
+        candidate, identity = self._open.pop(number)
+        self._news.append(Record(candidate, identity, result))
 
     def news(self) -> Iterator[Record]:
         """Yield the records closed since asked last, for the strategy to be told."""
