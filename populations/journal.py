@@ -131,10 +131,10 @@ class Journal:
         return int(self._db.execute("select count(*) from results where told=1").fetchone()[0])
 
     def failed_jobs(self) -> list[sqlite3.Row]:
-        """Return the jobs whose last attempt is not ok, and is no copy of another job's."""
-        query = """select jobs.* from jobs join results using (number)
+        """Return the jobs whose last attempt is not ok, with `same_as` where it copies another's result."""
+        query = """select jobs.*, same_as from jobs join results using (number)
             where attempt=(select max(attempt) from results r where r.number=jobs.number)
-            and status != 'ok' and same_as is null order by number"""
+            and status != 'ok' order by number"""
         return self._db.execute(query).fetchall()
 
     def untell(self, number: int) -> None:

@@ -115,7 +115,7 @@ class Store:
             return None
         first = self._first.setdefault(graph_id, number)
         if self.plan.cache and first < number:
-            if result := self.journal.told_result(first):
+            if self.journal.told_result(first) and (result := self.journal.latest_result(first)):
                 self._copy(candidate, first, result)
             else:
                 self._waiting.setdefault(first, []).append(candidate)
@@ -176,15 +176,17 @@ class Store:
         for row in self.journal.failed_jobs():
             if row["generation"] == self.journal.last_generation():
                 self.journal.untell(row["number"])
-                continue
-            candidate = _candidate(row, self.plan.space)
-            jobs.append(self._job(candidate, row["id"]))
+            elif row["same_as"] is None:  # a copy follows the job that it copies
+                jobs.append(self._job(_candidate(row, self.plan.space), row["id"]))
         self._unheard = self.journal.told_count()
         return jobs
 
     def close_retry(self, job: Job, result: Result) -> None:
-        """Write the result of a job of an earlier generation that was tried again."""
+        """Write the result of a job of an earlier generation that was tried again, and to its copies."""
+        copies = [row["number"] for row in self.journal.failed_jobs() if row["same_as"] == job.number]
         self.journal.add_result(job.number, result, None, told=False)
+        for number in copies:
+            self.journal.add_result(number, result, job.number, told=False)
 
     def snapshot(self, generation: Generation) -> None:
         """Write a finished generation to the journal and as a table."""

@@ -152,6 +152,34 @@ def test_retry_of_an_earlier_generation_changes_the_table_not_the_history(store:
     again.end()
 
 
+@pytest.mark.parametrize("generation", [0, 1])
+def test_retry_reaches_the_jobs_that_copied_the_failure(store: Store, generation: int) -> None:
+    store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
+    assert store.open(candidate(1, like=0, generation=generation)) is None
+    opened(store, candidate(2, generation=1))
+    again = reopened(store)
+    (job,) = again.retry_failed()
+    again.close_retry(job, ok(0.7))
+    assert again.open(candidate(0)) is None
+    assert again.open(candidate(1, like=0, generation=generation)) is None
+    models = load(again.folder).models
+    assert list(models["status"]) == ["ok", "ok", "open"]
+    assert list(models["val_accuracy"][:2]) == [0.7, 0.7]
+    again.end()
+
+
+def test_retry_of_the_generation_under_way_is_copied_when_it_comes(store: Store) -> None:
+    store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
+    assert store.open(candidate(1, like=0)) is None
+    again = reopened(store)
+    assert again.retry_failed() == []
+    job = opened(again, candidate(0))
+    assert again.open(candidate(1, like=0)) is None
+    again.close(job, ok())
+    assert [record.result.status for record in again.news()] == ["ok", "ok"]
+    again.end()
+
+
 def test_snapshot_is_the_population_best_first(store: Store) -> None:
     for number, accuracy in enumerate((0.4, 0.6)):
         store.close(opened(store, candidate(number)), ok(accuracy))
