@@ -14,7 +14,7 @@ import pandas as pd
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from evaluate.job import Result
-from populations.journal import Journal
+from populations.journal import LAST_ATTEMPT, Journal
 
 MODEL_COLUMNS = (
     *("id", "job", "generation", "parent", "status", "function_set", "depth", "conv_layers", "params"),
@@ -29,10 +29,10 @@ select j.id, j.number as job, j.generation, p.id as parent, coalesce(r.status, '
 from jobs j
 left join jobs p on p.number = j.parent
 left join results r on r.number = j.number
-    and r.attempt = (select max(attempt) from results a where a.number = j.number)
+left join results later on later.number = r.number and later.attempt = r.attempt + 1
 left join jobs o on o.number = r.same_as
 left join test_scores t on t.number = coalesce(r.same_as, j.number)
-"""
+where later.number is null"""  # so r is the last attempt
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Run:
     def curves(self) -> pd.DataFrame:
         """One row per model and epoch: id, epoch, lr, train_loss, val_accuracy, val_loss, seconds."""
         rows = self._journal.select(
-            "select id, detail from results join jobs using (number) where same_as is null "
-            "and attempt=(select max(attempt) from results r where r.number=jobs.number) order by number"
+            f"select id, detail from ({LAST_ATTEMPT}) join results using (number, attempt) "
+            "join details using (number, attempt) join jobs using (number) where same_as is null order by number"
         )
         return pd.DataFrame(
             [{"id": row["id"]} | point for row in rows for point in json.loads(row["detail"])["curve"]]
@@ -112,7 +112,8 @@ class Run:
             if not link.is_symlink():
                 raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
             name = link.readlink().name
-        rows = self._journal.select("select id from jobs where substr(id, 1, ?) = ?", len(name), name)
+        query = "select id from jobs where id between ? and ? || 'g' limit 4"  # g: behind every hexadecimal digit
+        rows = self._journal.select(query, name, name)
         if len(rows) != 1:
             found = ", ".join(row["id"] for row in rows[:3]) or "none"
             raise BadInput(
@@ -126,7 +127,7 @@ class Run:
 
         A model that took over another's result stands for that other one.
         """
-        query = """select * from jobs where number = (
+        query = """select * from jobs join genomes using (number) where number = (
             select coalesce(max(same_as), jobs.number) from jobs left join results using (number)
             where id = ?)"""
         row = self._journal.select(query, self.identity(name))[0]
@@ -149,13 +150,13 @@ def population(journal: Journal, generation: int, function_set: str) -> pd.DataF
         raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
     members = json.loads(rows[0]["members"])
     marks = ",".join("?" * len(members))
-    table = _typed(journal, function_set, f"{_MODELS} where j.number in ({marks})", *members)
+    table = _typed(journal, function_set, f"{_MODELS} and j.number in ({marks})", *members)
     order = {number: place for place, number in enumerate(members)}
     return table.sort_values("job", key=lambda jobs: jobs.map(order), ignore_index=True)
 
 
 def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.DataFrame:
-    table = pd.DataFrame([dict(row) for row in journal.select(query, *values)], columns=_COLUMNS)
+    table = pd.DataFrame(journal.tuples(query, *values), columns=_COLUMNS)
     table.insert(list(table.columns).index("depth"), "function_set", function_set)
     table["epochs"] = table["epochs"].astype("Int64")
     for name in ("parent", "same_as"):

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,27 +10,44 @@ from cgp.errors import BadInput
 from evaluate.job import Result
 from populations.record import Candidate, Generation
 
-FORMAT = 1  # of the run folder; raised when an older program could not read a newer folder
+FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
 
+# What tables show is apart from the long texts, so that a look over a whole run reads few pages.
 _SCHEMA = """
 create table jobs (
     number integer primary key, id text not null unique, generation integer not null,
-    parent integer, graph_id text not null, genome text not null, graph text not null,
-    depth integer not null, conv_layers integer not null, params integer not null,
-    flops integer not null, receptive_field integer not null, seed integer not null,
-    opened text not null);
+    parent integer,
+    heard integer,              -- how many results the strategy had been told when it bred this
+    graph_id text not null, depth integer not null, conv_layers integer not null,
+    params integer not null, flops integer not null, receptive_field integer not null,
+    seed integer not null, opened text not null);
+create index jobs_by_graph on jobs (graph_id);
+create table genomes (
+    number integer primary key references jobs, genome text not null, graph text not null);
 create table results (
     number integer not null references jobs, attempt integer not null,
     told integer not null,      -- whether this is the attempt that the strategy heard of
     same_as integer,            -- the job whose result this is a copy of
     status text not null, val_accuracy real, val_loss real, epochs integer, seconds real,
-    peak_memory_mb real, detail text not null, closed text not null,
-    primary key (number, attempt));
+    peak_memory_mb real, closed text not null,
+    primary key (number, attempt)) without rowid;
+create unique index results_told on results (number) where told=1;
+create index results_copied on results (same_as) where same_as is not null;
+create table details (
+    number integer not null references jobs, attempt integer not null, detail text not null,
+    unique (number, attempt));
 create table generations (
     generation integer primary key, members text not null, statistics text not null);
 create table test_scores (
     number integer primary key references jobs, accuracy real not null, loss real not null);
+create table sessions (         -- of a driver, up to its last word; seconds
+    session integer primary key, started text not null, slots integer not null,
+    startup real not null, wall real not null,
+    busy text not null);        -- of all slots together, by the status that a job ended in
 """
+
+
+LAST_ATTEMPT = "select number, max(attempt) as attempt from results group by number"  # of each job
 
 
 class Journal:
@@ -71,9 +87,8 @@ class Journal:
             identity,
             candidate.generation,
             candidate.parent,
+            candidate.heard,
             graph.id,
-            json.dumps(genome),
-            json.dumps(graph.to_json()),
             graph.depth,
             graph.conv_layers,
             graph.params,
@@ -82,19 +97,33 @@ class Journal:
             seed,
             _now(),
         )
+        self._db.execute("begin")
         self._db.execute(f"insert into jobs values ({','.join('?' * len(row))})", row)
+        texts = (candidate.number, json.dumps(genome), json.dumps(graph.to_json()))
+        self._db.execute("insert into genomes values (?,?,?)", texts)
+        self._db.execute("commit")
 
-    def job(self, number: int) -> sqlite3.Row | None:
-        """Return the row of a job, if it was ever opened."""
-        row: sqlite3.Row | None = self._db.execute("select * from jobs where number=?", (number,)).fetchone()
-        return row
+    def identity(self, number: int) -> str | None:
+        """Return the id of a job, if it was ever opened."""
+        row = self._db.execute("select id from jobs where number=?", (number,)).fetchone()
+        return None if row is None else str(row["id"])
+
+    def first_with(self, graph_id: str) -> int | None:
+        """Return the lowest number of a job with this graph, if there is one."""
+        row = self._db.execute("select min(number) from jobs where graph_id=?", (graph_id,)).fetchone()
+        return None if row[0] is None else int(row[0])
 
     def add_result(self, number: int, result: Result, same_as: int | None, told: bool) -> None:
         """Write a result as the job's next attempt; `told` takes the place of the attempt told before."""
         metrics = result.metrics
+        self._db.execute("begin")
+        if told:
+            self.untell(number)
+        query = "select count(*) from results where number=?"
+        attempt = int(self._db.execute(query, (number,)).fetchone()[0])
         row = (
             number,
-            number,
+            attempt,
             told,
             same_as,
             result.status,
@@ -103,26 +132,21 @@ class Journal:
             len(result.curve) or None,
             result.seconds if same_as is None else 0.0,
             result.peak_memory_mb,
-            json.dumps(result.to_json()),
             _now(),
         )
-        self._db.execute("begin")
-        if told:
-            self._db.execute("update results set told=0 where number=?", (number,))
-        self._db.execute(
-            f"insert into results values (?,(select count(*) from results where number=?){',?' * (len(row) - 2)})",
-            row,
-        )
+        self._db.execute(f"insert into results values ({','.join('?' * len(row))})", row)
+        self._db.execute("insert into details values (?,?,?)", (number, attempt, json.dumps(result.to_json())))
         self._db.execute("commit")
 
     def told_result(self, number: int) -> Result | None:
         """Return the result that the strategy heard of, if there is one."""
-        row = self._db.execute("select detail from results where number=? and told=1", (number,)).fetchone()
+        query = "select detail from results join details using (number, attempt) where number=? and told=1"
+        row = self._db.execute(query, (number,)).fetchone()
         return None if row is None else Result.from_json(json.loads(row["detail"]))
 
     def latest_result(self, number: int) -> Result | None:
         """Return the result of the last attempt."""
-        query = "select detail from results where number=? order by attempt desc limit 1"
+        query = "select detail from details where number=? order by attempt desc limit 1"
         row = self._db.execute(query, (number,)).fetchone()
         return None if row is None else Result.from_json(json.loads(row["detail"]))
 
@@ -131,37 +155,64 @@ class Journal:
         return int(self._db.execute("select count(*) from results where told=1").fetchone()[0])
 
     def failed_jobs(self) -> list[sqlite3.Row]:
-        """Return the jobs whose last attempt is not ok, with `same_as` where it copies another's result."""
-        query = """select jobs.*, same_as from jobs join results using (number)
-            where attempt=(select max(attempt) from results r where r.number=jobs.number)
-            and status != 'ok' order by number"""
+        """Return the jobs whose last attempt is not ok, with genome and, of a copy, `same_as`."""
+        query = f"""select jobs.*, genome, same_as from ({LAST_ATTEMPT}) join results using (number, attempt)
+            join jobs using (number) join genomes using (number) where status != 'ok' order by number"""
         return self._db.execute(query).fetchall()
+
+    def failed_copies(self, number: int) -> list[int]:
+        """Return the jobs whose last attempt is a copy of the result of job `number`, and not ok."""
+        query = """select number from results one where same_as=? and status != 'ok'
+            and not exists (select 1 from results where number=one.number and attempt > one.attempt)"""
+        return [int(row["number"]) for row in self._db.execute(query, (number,))]
 
     def untell(self, number: int) -> None:
         """Make the strategy's word of a job open again, so that another attempt can be told."""
-        self._db.execute("update results set told=0 where number=?", (number,))
+        self._db.execute("update results set told=0 where number=? and told=1", (number,))
 
     def last_generation(self) -> int:
-        """Return the last generation of which a job was opened; -1 before the first."""
-        value = self._db.execute("select max(generation) from jobs").fetchone()[0]
-        return -1 if value is None else int(value)
+        """Return the generation of the last job that was opened; -1 before the first."""
+        row = self._db.execute("select generation from jobs order by number desc limit 1").fetchone()
+        return -1 if row is None else int(row["generation"])
 
     def add_generation(self, generation: Generation) -> None:
-        """Write a finished generation; writing it again changes nothing."""
-        row = (generation.number, json.dumps(generation.members), json.dumps(generation.statistics))
-        self._db.execute("insert or replace into generations values (?,?,?)", row)
+        """Write a finished generation."""
+        self._db.execute("insert or replace into generations values (?,?,?)", _generation_row(generation))
+
+    def has_generation(self, generation: Generation) -> bool:
+        """Return whether this very generation is written already."""
+        known = self.tuples("select * from generations where generation=?", generation.number)
+        return known == [_generation_row(generation)]
+
+    def add_session(self, slots: int, startup: float) -> int:
+        """Write that a driver has begun, whose workers took `startup` seconds; return the session's number."""
+        row = (_now(), slots, startup, startup, "{}")
+        return int(self._db.execute("insert into sessions values (null,?,?,?,?,?)", row).lastrowid or 0)
+
+    def note_usage(self, session: int, wall: float, busy: dict[str, float]) -> None:
+        """Write the seconds of a session so far. Survives the process; the next result makes it durable."""
+        self._db.execute("pragma synchronous=normal")
+        row = (wall, json.dumps(busy), session)
+        self._db.execute("update sessions set wall=?, busy=? where session=?", row)
+        self._db.execute("pragma synchronous=full")
 
     def add_test_score(self, number: int, accuracy: float, loss: float) -> None:
         """Write the test score of a model, which its user asked for."""
         self._db.execute("insert or replace into test_scores values (?,?,?)", (number, accuracy, loss))
 
-    def first_numbers(self) -> Iterator[tuple[str, int]]:
-        """Yield for each graph its id and the first job that has it."""
-        yield from self._db.execute("select graph_id, min(number) from jobs group by graph_id")
-
     def select(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """Return the rows of a query that reads."""
         return self._db.execute(query, values).fetchall()
+
+    def tuples(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples: many rows, quickly."""
+        cursor = self._db.cursor()
+        cursor.row_factory = None
+        return cursor.execute(query, values).fetchall()
+
+
+def _generation_row(generation: Generation) -> tuple[int, str, str]:
+    return generation.number, json.dumps(generation.members), json.dumps(generation.statistics)
 
 
 def _now() -> str:

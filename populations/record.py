@@ -17,6 +17,7 @@ class Candidate:
     parent: int | None  #: number of the parent; None for a random draw
     genome: Genome
     graph: Graph
+    heard: int | None = None  #: results told when it was bred, where that decides what is bred
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,6 @@ class Store:
         self.lock = Lock(folder)
         self.stop_file.unlink(missing_ok=True)
         self.journal = Journal(folder / "run.sqlite", writable=True)
-        self._first = dict(self.journal.first_numbers())
         self._news: list[Record] = []
         self._open: dict[int, tuple[Candidate, str]] = {}  # by number: candidate and id
         self._waiting: dict[int, list[Candidate]] = {}
@@ -99,13 +98,13 @@ class Store:
         """
         number, graph_id = candidate.number, candidate.graph.id
         identity = hashlib.sha256(f"{self.plan.seed}:{number}:{graph_id}".encode()).hexdigest()[:12]
-        row = self.journal.job(number)
-        if row is None:
+        known = self.journal.identity(number)
+        if known is None:
             genome = candidate.genome.to_json(self.plan.space)
             self.journal.add_job(candidate, identity, self._seed(number), genome)
-        elif row["id"] != identity:
+        elif known != identity:
             raise BadInput(
-                f"{self.folder}: job {number} is {row['id']} in the journal but {identity} in this search; "
+                f"{self.folder}: job {number} is {known} in the journal but {identity} in this search; "
                 "the program or its libraries changed since: resume with the versions in environment.json"
             )
         self._open[number] = (candidate, identity)
@@ -113,8 +112,8 @@ class Store:
             self._unheard -= 1
             self._hear(number, result)
             return None
-        first = self._first.setdefault(graph_id, number)
-        if self.plan.cache and first < number:
+        first = self.journal.first_with(graph_id) if self.plan.cache else None
+        if first is not None and first < number:
             if self.journal.told_result(first) and (result := self.journal.latest_result(first)):
                 self._copy(candidate, first, result)
             else:
@@ -172,9 +171,9 @@ class Store:
         history: its new result replaces the old one in the tables (see `close_retry`), not in the
         search that followed from it.
         """
-        jobs = []
+        jobs, under_way = [], self.journal.last_generation()
         for row in self.journal.failed_jobs():
-            if row["generation"] == self.journal.last_generation():
+            if row["generation"] == under_way:
                 self.journal.untell(row["number"])
             elif row["same_as"] is None:  # a copy follows the job that it copies
                 jobs.append(self._job(_candidate(row, self.plan.space), row["id"]))
@@ -183,16 +182,20 @@ class Store:
 
     def close_retry(self, job: Job, result: Result) -> None:
         """Write the result of a job of an earlier generation that was tried again, and to its copies."""
-        copies = [row["number"] for row in self.journal.failed_jobs() if row["same_as"] == job.number]
+        copies = self.journal.failed_copies(job.number)
         self.journal.add_result(job.number, result, None, told=False)
         for number in copies:
             self.journal.add_result(number, result, job.number, told=False)
 
     def snapshot(self, generation: Generation) -> None:
-        """Write a finished generation to the journal and as a table."""
+        """Write a finished generation to the journal and as a table, unless both are there already."""
+        path = self.folder / "snapshots" / f"gen_{generation.number:04d}.csv"
+        if self.journal.has_generation(generation) and path.exists():
+            return
+        path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
         table = frame.population(self.journal, generation.number, self.plan.space.function_set).to_csv(index=False)
-        write_atomically(self.folder / "snapshots" / f"gen_{generation.number:04d}.csv", table.encode())
+        write_atomically(path, table.encode())
 
     def set_best(self, best: Record | None, told: Record) -> None:
         """Point `best` to the best model so far, after `told` was told to the strategy.
@@ -222,4 +225,4 @@ class Store:
 
 def _candidate(row: sqlite3.Row, space: Space) -> Candidate:
     genome = Genome.from_json(json.loads(row["genome"]), space)
-    return Candidate(row["number"], row["generation"], row["parent"], genome, genome.graph(space))
+    return Candidate(row["number"], row["generation"], row["parent"], genome, genome.graph(space), row["heard"])
