@@ -1,55 +1,82 @@
 """Images on the device: normalised batches, and batched augmentation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from evaluate.data import Data
 
+_ORDER, _SIDES = 0, 1  # kinds of random stream
+
 
 @dataclass(frozen=True)
 class Images:
-    """One split on one device: uint8 pixels until a batch is asked for."""
+    """One split: uint8 pixels until a batch is asked for.
 
-    pixels: Tensor  #: (count, channels, height, width) uint8
-    labels: Tensor  #: (count,) int64
+    On a CPU `pixels` is the memory-mapped dataset itself, which all workers share, and `rows` picks the
+    split; on a GPU the split alone lies in device memory.
+    """
+
+    pixels: Tensor  #: (all images, channels, height, width) uint8
+    labels: Tensor  #: (all images,) int64
+    rows: Tensor  #: (count,) int64, the split's places in `pixels` and `labels`
     mean: Tensor  #: (1, channels, 1, 1)
     std: Tensor  #: (1, channels, 1, 1)
     flip: bool
 
     @classmethod
     def of(cls, data: Data, splits: tuple[str, ...], device: str) -> "Images":
-        """Put the images of `splits` of `data`, in their order, on `device`."""
-        indices = torch.cat([torch.from_numpy(data.splits[name]) for name in splits])
-        return cls(
-            torch.from_numpy(data.images)[indices].to(device),
-            torch.from_numpy(data.labels)[indices].to(device),
-            torch.tensor(data.mean, device=device).view(1, -1, 1, 1),
-            torch.tensor(data.std, device=device).view(1, -1, 1, 1),
-            data.flip,
-        )
+        """Return the images of `splits` of `data`, in their order, on `device`."""
+        pixels, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+        rows = torch.cat([torch.from_numpy(data.splits[name]) for name in splits])
+        if device != "cpu":
+            pixels, labels = pixels[rows].to(device), labels[rows].to(device)
+            rows = torch.arange(len(rows), device=device)
+        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (data.mean, data.std))
+        return cls(pixels, labels, rows, mean, std, data.flip)
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.labels)
+        return len(self.rows)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return normalised images (batch, channels, height, width) and labels (batch,)."""
-        x = (self.pixels[index].float() - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last), self.labels[index]
+        rows = self.rows[index]
+        x = (self.pixels[rows].float() - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last), self.labels[rows]
 
-    def augmented(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return a batch as `batch` does, shifted by up to an eighth of its size and perhaps mirrored."""
-        x, labels = self.batch(index)
-        reach = x.shape[-1] // 8
-        shifts = torch.randint(0, 2 * reach + 1, (2, len(index)), generator=generator).to(x.device)
-        mirrored = (torch.rand(len(index), generator=generator) < 0.5).to(x.device)
-        x = _shifted(x, reach, shifts)
-        if self.flip:
-            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
-        return x.contiguous(memory_format=torch.channels_last), labels
+    def epoch(self, seed: int, epoch: int, batch: int, augment: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield whole batches of `batch` images, in random order, as `batch()` returns them.
+
+        With `augment` they are shifted by up to an eighth of their size and, where that is fair,
+        mirrored: every image in every other epoch (the alternating flip of Jordan 2024, arXiv
+        2404.00498). All randomness comes from (seed, epoch) and goes to the device once, so that
+        nothing in an epoch waits for the device.
+        """
+        generator = _generator(seed, _ORDER, epoch)
+        order = torch.randperm(len(self), generator=generator)[: len(self) // batch * batch]
+        reach = self.pixels.shape[-1] // 8
+        shifts = torch.randint(0, 2 * reach + 1, (2, len(order)), generator=generator)
+        sides = torch.randint(0, 2, (len(self),), generator=_generator(seed, _SIDES, 0))
+        mirrored = (sides[order] + epoch) % 2 == 1
+        drawn = [values.to(self.labels.device).split(batch, -1) for values in (order, shifts, mirrored)]
+        for index, shift, mirror in zip(*drawn, strict=True):
+            x, labels = self.batch(index)
+            if augment:
+                x = _shifted(x, reach, shift)
+                if self.flip:
+                    x = torch.where(mirror.view(-1, 1, 1, 1), x.flip(-1), x)
+                x = x.contiguous(memory_format=torch.channels_last)
+            yield x, labels
+
+
+def _generator(seed: int, kind: int, epoch: int) -> torch.Generator:
+    state = np.random.SeedSequence([seed, kind, epoch]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> 1))
 
 
 def _shifted(x: Tensor, reach: int, shifts: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,6 +34,7 @@ class Setting:
     recipe: Recipe
     seed: int
     numerics: Numerics
+    until: int | None = None  #: epoch after which to pause; None: train to the end
 
 
 def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
@@ -50,9 +50,9 @@ def train(
 ) -> list[Row]:
     """Train `network` in place and return the curve, one row per epoch.
 
-    Goes on from the last epoch in `folder`. Each epoch's order and augmentation come from (seed,
-    epoch) alone, so an interrupted training ends in the same weights. Raises Diverged, or
-    Interrupted when the run stops.
+    Goes on from the last epoch in `folder`, up to the epoch where `setting` says to pause. Each
+    epoch's order and augmentation come from (seed, epoch) alone, so an interrupted training ends in
+    the same weights. Raises Diverged, or Interrupted when the run stops.
     """
     recipe = setting.recipe
     batch = min(recipe.batch_size, len(images))
@@ -60,16 +60,14 @@ def train(
     scheduler = make_schedule(optimizer, recipe, len(images) // batch)
     curve = folder.resume(network, optimizer, scheduler)
 
-    while len(curve) < recipe.epochs and not out_of_patience(curve, recipe.patience):
+    while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
         started = time.perf_counter()
-        generator = epoch_generator(setting.seed, len(curve))
         row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[0])}
         total = torch.zeros((), device=setting.numerics.device)
+        correct = torch.zeros((), dtype=torch.int64, device=setting.numerics.device)
 
         network.train()
-        order = torch.randperm(len(images), generator=generator)
-        for index in order[: len(order) // batch * batch].to(images.labels.device).split(batch):
-            x, y = images.augmented(index, generator) if recipe.augment else images.batch(index)
+        for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
             with setting.numerics.autocast():
                 logits = network(x)
             loss = functional.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
@@ -78,8 +76,11 @@ def train(
             optimizer.step()
             scheduler.step()
             total += loss.detach()
+            correct += (logits.detach().argmax(1) == y).sum()
 
-        row["train_loss"] = float(total) / (len(images) // batch)
+        steps = len(images) // batch
+        row["train_loss"] = float(total) / steps
+        row["train_accuracy"] = int(correct) / (steps * batch)
         if validation is not None:
             row |= {f"val_{name}": value for name, value in score(network, validation, setting).items()}
         row["seconds"] = time.perf_counter() - started
@@ -118,12 +119,6 @@ def best_epoch(curve: list[Row]) -> Row:
 def out_of_patience(curve: list[Row], patience: int) -> bool:
     """Whether the best validation lies at least `patience` epochs back; never with patience 0."""
     return bool(patience and curve) and len(curve) - best_epoch(curve)["epoch"] >= patience
-
-
-def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """Return the random stream of one epoch."""
-    state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> 1))
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:

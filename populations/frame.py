@@ -78,7 +78,7 @@ class Run:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """One row per model and epoch: id, epoch, lr, train_loss, val_accuracy, val_loss, seconds."""
+        """One row per model and epoch: id, epoch, lr, train_loss, train_accuracy, val_accuracy, val_loss, seconds."""
         rows = self._journal.select(
             f"select id, detail from ({LAST_ATTEMPT}) join results using (number, attempt) "
             "join details using (number, attempt) join jobs using (number) where same_as is null order by number"

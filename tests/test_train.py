@@ -1,5 +1,6 @@
 """Training: schedules, optimizers, initialisation, augmentation, and the same weights every time."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -20,7 +21,7 @@ from evaluate.checkpoint import ModelFolder, read_tensors
 from evaluate.data import load
 from evaluate.files import BEST, LAST
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
-from evaluate.train import Diverged, best_epoch, epoch_generator, fresh_network, make_optimizer, make_schedule, train
+from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate, setting_of
 
 MakeJob = Callable[..., Job]
@@ -246,10 +247,20 @@ def test_another_seed_gives_another_network(make_job: MakeJob) -> None:
 
 
 def test_each_epoch_of_each_seed_has_its_own_order() -> None:
-    pairs = [(1, 0), (1, 1), (2, 0), (2, 1)]
-    orders = [torch.randperm(50, generator=epoch_generator(seed, epoch)).tolist() for seed, epoch in pairs]
-    assert len(set(map(tuple, orders))) == 4
-    assert torch.randperm(50, generator=epoch_generator(2, 1)).tolist() == orders[-1]
+    images = dots(8, flip=False, column=3)
+
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        return tuple(int(y) for _, labels in images.epoch(seed, epoch, 50, augment=False) for y in labels)
+
+    orders = [order(seed, epoch) for seed in (1, 2) for epoch in (0, 1)]
+    assert len(set(orders)) == 4
+    assert order(2, 1) == orders[-1]
+    assert all(sorted(found) == sorted(images.labels.tolist()) for found in orders)
+
+
+def test_an_epoch_has_whole_batches_only() -> None:
+    images = dots(8, flip=False, column=3)
+    assert [len(y) for _, y in images.epoch(1, 0, 150, augment=True)] == [150, 150]
 
 
 def interrupted(job: Job) -> Result:
@@ -300,12 +311,12 @@ def dots(size: int, flip: bool, column: int = 8) -> Images:
     labels = torch.arange(400) % 200 + 1
     pixels = torch.zeros(400, 1, size, size, dtype=torch.uint8)
     pixels[:, 0, size // 2, column] = labels.to(torch.uint8)
-    return Images(pixels, labels, torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), flip)
+    return Images(pixels, labels, torch.arange(400), torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), flip)
 
 
-def augmented(images: Images, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return all images, augmented, in reverse order."""
-    return images.augmented(torch.arange(len(images)).flip(0), torch.Generator().manual_seed(seed))
+def augmented(images: Images, seed: int = 0, epoch: int = 0) -> tuple[Tensor, Tensor]:
+    """Return all images as one augmented batch of an epoch."""
+    return next(images.epoch(seed, epoch, len(images), augment=True))
 
 
 @pytest.mark.parametrize("size", [16, 20, 32])
@@ -332,14 +343,27 @@ def test_labels_follow_their_images() -> None:
 
 def test_images_too_small_to_shift_are_batched_as_they_are() -> None:
     images = Images.of(load(DataSpec("digits")), ("train",), "cpu")
-    index = torch.tensor([5, 3, 8])
-    small = Images(images.pixels[..., :7, :7], images.labels, images.mean, images.std, flip=False)
-    found, labels = small.augmented(index, torch.Generator())
-    assert torch.equal(found, small.batch(index)[0])
-    assert torch.equal(labels, images.labels[index])
+    small = dataclasses.replace(images, pixels=images.pixels[..., :7, :7], flip=False)
+    for (found, labels), (plain, expected) in zip(
+        small.epoch(1, 0, 64, augment=True), small.epoch(1, 0, 64, augment=False), strict=True
+    ):
+        assert torch.equal(found, plain)
+        assert torch.equal(labels, expected)
 
 
-def test_augmentation_comes_from_its_generator() -> None:
+def test_every_image_is_mirrored_in_every_other_epoch() -> None:
+    images = dataclasses.replace(dots(16, flip=True, column=3), labels=torch.arange(400))
+    sides = []
+    for epoch in range(3):
+        x, number = augmented(images, epoch=epoch)
+        side = torch.empty(400, dtype=torch.bool)
+        side[number] = x.amax((1, 2)).argmax(1) > 7
+        sides.append(side)
+    assert torch.equal(sides[0], ~sides[1])
+    assert torch.equal(sides[0], sides[2])
+
+
+def test_augmentation_comes_from_seed_and_epoch() -> None:
     images = dots(16, flip=True)
     assert torch.equal(augmented(images, seed=1)[0], augmented(images, seed=1)[0])
     assert not torch.equal(augmented(images, seed=1)[0], augmented(images, seed=2)[0])
@@ -347,7 +371,7 @@ def test_augmentation_comes_from_its_generator() -> None:
 
 def test_what_is_shifted_in_has_the_mean_colour() -> None:
     images = dots(16, flip=False)
-    grey = Images(torch.full_like(images.pixels, 255), images.labels, images.mean + 100, images.std, False)
+    grey = dataclasses.replace(images, pixels=torch.full_like(images.pixels, 255), mean=images.mean + 100)
     assert set(augmented(grey)[0].unique().tolist()) == {0.0, 155.0}
 
 
@@ -361,4 +385,4 @@ def test_splits_are_put_together_in_the_order_asked_for() -> None:
     data = load(DataSpec("digits"))
     images = Images.of(data, ("validation", "train"), "cpu")
     assert len(images) == 359 + 1079
-    assert images.labels[:359].tolist() == data.labels[data.splits["validation"]].tolist()
+    assert images.batch(slice(359))[1].tolist() == data.labels[data.splits["validation"]].tolist()
