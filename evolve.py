@@ -26,9 +26,11 @@ from evaluate.worker import evaluate
 from populations.config import Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
 from populations.forecast import population_table, search_bytes
+from populations.racing import Race, rungs_of
+from populations.schedule import Schedule
 from populations.screen import Screen, interpreter
 from populations.store import Plan, Store
-from populations.strategies import Generational, Settings, strategy
+from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
 
 class Stop:
@@ -47,22 +49,27 @@ class Stop:
         self._file.touch()
 
 
-def search(breeding: Generational, pool: Pool, store: Store, screen: Screen) -> bool:
+def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, screen: Screen) -> bool:
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
     while not breeding.done and not (stop.asked and not pool.busy):
-        for candidate in [] if stop.asked else breeding.ask(pool.free):
+        for candidate in [] if stop.asked else breeding.ask(pool.free - len(schedule)):
             if job := store.open(candidate):  # written before it is sent
-                pool.submit(job)
+                schedule.add(job)
+        while schedule and pool.free and not stop.asked:
+            pool.submit(schedule.pop())
         for job, result in settled(pool, store):
+            if final := schedule.end(job, result):  # not so where it pauses at a rung
+                store.close(job, final)
+        for job, result in schedule.prunings():
             store.close(job, result)
         for record in store.news():  # from the pool, the journal or the cache
-            finished = breeding.tell(record)
+            schedule.hear(record)
             screen.told(record)
-            store.set_best(breeding.best, record)
-            if finished:
+            for finished in breeding.tell(record):
                 store.snapshot(finished)
                 screen.generation(finished)
+            store.set_best(breeding.best, record)
         screen.update(pool, breeding)
     return breeding.done
 
@@ -86,7 +93,7 @@ def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
             raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
 
 
-def compose(config: Config, devices: list[str]) -> tuple[Generational, Plan, Data]:
+def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     """Return what breeds, what every job has in common, and the images, or raise BadInput."""
     recipe, spec = config.recipe(), config.data()
     recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, devices[0]))
@@ -103,12 +110,13 @@ def compose(config: Config, devices: list[str]) -> tuple[Generational, Plan, Dat
         config.max_flops,
     )
     sizes = (config.population, config.offspring, config.generations)
-    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate)
-    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep)
-    return strategy(config.strategy, settings), plan, data
+    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
+    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
+    breeding = strategy(config.strategy, settings)
+    return FinalRanking(breeding) if config.inherit else breeding, plan, data
 
 
-def dry_run(breeding: Generational, plan: Plan, data: Data, devices: list[str]) -> None:
+def dry_run(breeding: Strategy, plan: Plan, data: Data, devices: list[str]) -> None:
     """Print generation 0 as it would be drawn and what the search would cost."""
     table = population_table(breeding, plan, data, devices[0])
     print(table.to_string(index=False))
@@ -124,6 +132,7 @@ def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
     devices = device_names(config.devices)
     breeding, plan, data = compose(config, devices)
+    race = Race(rungs_of(config.rungs, plan.recipe), config.population) if config.racing else None
     if config.dry_run:
         dry_run(breeding, plan, data, devices)
         return 0
@@ -146,7 +155,8 @@ def run(config: Config) -> int:
         )
         if config.retry_failed:
             retry_failed(pool, store)
-        finished = search(breeding, pool, store, screen)
+        breeding.recall(store.journal.history())
+        finished = search(breeding, Schedule(race), pool, store, screen)
         store.end()
         if finished:
             screen.end(folder, breeding)

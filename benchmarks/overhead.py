@@ -15,6 +15,7 @@ from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Result, recipe
 from evaluate.pool import Pool
 from evolve import search
+from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import Settings, strategy
@@ -35,7 +36,7 @@ def search_nothing(folder: Path, networks: int, pool: Pool) -> float:
     breeding, store = strategy("mu-plus-lambda", settings), Store(folder, plan)
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        search(breeding, pool, store, Screen(networks))
+        search(breeding, Schedule(), pool, store, Screen(networks))
     seconds = time.perf_counter() - started
     store.end()
     return seconds

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from cgp.errors import BadInput, did_you_mean
 from cgp.graph import Graph
 
-Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "interrupted"]
+Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "pruned", "paused", "interrupted"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("onecycle", "cosine", "sgdr", "step", "constant")
@@ -106,16 +107,22 @@ class Job:
     seed: int
     folder: str  #: where checkpoints, curve and log go
     stop_file: str | None = None  #: when this file exists, stop after the epoch's checkpoint
+    until: int | None = None  #: epoch after which to pause; None: train to the end
+    inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
 
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all that decides the outcome: what a checkpoint says of itself."""
+        parent = {"parent": Path(self.inherit).name} if self.inherit else {}
         everything = asdict(self) | {"graph": self.graph.to_json()}
-        return {name: everything[name] for name in ("number", "id", "graph", "recipe", "data", "seed")}
+        return {name: everything[name] for name in ("number", "id", "graph", "recipe", "data", "seed")} | parent
 
 
 @dataclass(frozen=True)
 class Result:
-    """What comes back. Only `ok` has metrics; `interrupted` is never recorded: such a job is still open."""
+    """What comes back. `ok` and `pruned`, which racing stopped early, have metrics and a curve.
+
+    `paused`, at an epoch that the job asked for, and `interrupted` are never recorded: such a job is open.
+    """
 
     status: Status
     metrics: dict[str, float] = field(default_factory=dict)  #: val_accuracy (fraction), val_loss, ...
@@ -124,6 +131,8 @@ class Result:
     peak_memory_mb: float | None = None  #: of the worker (CPU) or of its device memory (GPU)
     error: str | None = None  #: type and message
     log: str | None = None  #: path of the traceback
+    parent: str | None = None  #: id of the model whose weights were taken over
+    scratch_share: float | None = None  #: share of the parameters that were not taken over
     numerics: dict[str, Any] = field(default_factory=dict)  #: device, precision, threads, versions ...
 
     def to_json(self) -> dict[str, Any]:

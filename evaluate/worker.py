@@ -16,10 +16,11 @@ from cgp.errors import BadInput
 from evaluate.augment import Images
 from evaluate.checkpoint import Interrupted, ModelFolder
 from evaluate.data import load
+from evaluate.inherit import inherit
 from evaluate.job import Job, Result, Status
 from evaluate.memory import peak_memory_mb, reset_peak_memory
 from evaluate.numerics import Numerics, resolve_precision
-from evaluate.train import Diverged, Setting, best_epoch, fresh_network, train
+from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -62,7 +63,8 @@ def describe(_: object = None) -> dict[str, Any]:
 
 def setting_of(job: Job) -> Setting:
     """Return the job's setting on this process's device."""
-    return Setting(job.recipe, job.seed, Numerics(_device, resolve_precision(job.recipe.precision, _device)))
+    numerics = Numerics(_device, resolve_precision(job.recipe.precision, _device))
+    return Setting(job.recipe, job.seed, numerics, job.until)
 
 
 def evaluate(job: Job) -> Result:
@@ -100,14 +102,18 @@ def _evaluate(job: Job, folder: ModelFolder) -> Result:
     folder.about |= {"numerics": numerics}
     folder.discard_corrupt()
     network = fresh_network(job.graph, setting)
+    share = inherit(network, job.graph, Path(job.inherit)) if job.inherit else None
     curve = train(network, images, validation, setting, folder)
     best = best_epoch(curve)
+    whole = len(curve) == job.recipe.epochs or out_of_patience(curve, job.recipe.patience)
     return Result(
-        "ok",
+        "ok" if whole else "paused",
         metrics={name: best[name] for name in ("val_accuracy", "val_loss")},
         curve=curve,
         seconds=sum(row["seconds"] for row in curve),
         peak_memory_mb=peak_memory_mb(setting.numerics.device),
+        parent=Path(job.inherit).name if job.inherit else None,
+        scratch_share=share,
         numerics=numerics,
     )
 

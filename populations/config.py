@@ -56,6 +56,10 @@ FLAGS = (
     Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),
     Flag("evolution", "re-evaluate", bool, False, "train a graph again although it was scored before"),
     Flag("evolution", "seed", int, 0, "of the search; children and trainings derive theirs from it"),
+    Flag("evolution", "deterministic", bool, False, "of aging: breed as if results came in order of number"),
+    Flag("evolution", "racing", bool, False, "stop trainings that are not among the best third at a rung"),
+    Flag("evolution", "rungs", str, None, "epochs after which racing judges [default: a ninth and a third of them]"),
+    Flag("evolution", "inherit", bool, False, "children begin with their parent's weights; the last population, from scratch"),
     Flag("evaluation", "dataset", str, "digits", "digits, mnist, fashion_mnist, kmnist, cifar10, cifar100, svhn, folder:PATH"),
     Flag("evaluation", "data-dir", str, "data", "where torchvision's dataset files are"),
     Flag("evaluation", "download", bool, False, "download the dataset into --data-dir", False),
@@ -247,4 +251,8 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         raise BadInput(f"--timeout: {values['timeout']}; expected seconds above 0")
     if values["keep"] not in ("all", "best"):
         raise BadInput(f"--keep: {values['keep']!r}; expected all or best")
+    if values["keep"] == "best" and values["inherit"]:
+        raise BadInput("--keep best: drops the weights that --inherit hands on; expected --keep all")
+    if values["rungs"] is not None and not values["racing"]:
+        raise BadInput(f"--rungs: {values['rungs']} goes with --racing, which was not given")
     return values

@@ -10,12 +10,12 @@ from evaluate.forecast import forecast_bytes, forecast_seconds
 from evaluate.numerics import Numerics
 from evaluate.train import Setting
 from populations.store import Plan
-from populations.strategies import Generational
+from populations.strategies import Strategy
 
 _SAMPLE = 32  # draws that stand for a whole search
 
 
-def population_table(strategy: Generational, plan: Plan, data: Data, device: str) -> pd.DataFrame:
+def population_table(strategy: Strategy, plan: Plan, data: Data, device: str) -> pd.DataFrame:
     """Return generation 0 as it would be drawn: depth, costs, seconds and MB forecast for each.
 
     Asks `strategy`, which is then no longer fresh.
@@ -36,7 +36,7 @@ def population_table(strategy: Generational, plan: Plan, data: Data, device: str
     return table
 
 
-def search_bytes(strategy: Generational, plan: Plan, workers: int) -> int:
+def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
     """Estimate the bytes of all checkpoints from draws of the space; evolved networks may differ.
 
     With `--keep best` only the best network's and those in training lie on disk.

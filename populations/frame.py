@@ -19,13 +19,14 @@ from populations.journal import LAST_ATTEMPT, Journal
 MODEL_COLUMNS = (
     *("id", "job", "generation", "parent", "status", "function_set", "depth", "conv_layers", "params"),
     *("flops", "receptive_field", "val_accuracy", "val_loss", "epochs", "seconds", "peak_memory_mb"),
-    *("seed", "same_as"),
+    *("seed", "same_as", "scratch_share"),
 )
 
 _MODELS = """
 select j.id, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
     j.depth, j.conv_layers, j.params, j.flops, j.receptive_field, r.val_accuracy, r.val_loss,
-    r.epochs, r.seconds, r.peak_memory_mb, j.seed, o.id as same_as, t.accuracy as test_accuracy
+    r.epochs, r.seconds, r.peak_memory_mb, j.seed, o.id as same_as, r.scratch_share,
+    t.accuracy as test_accuracy
 from jobs j
 left join jobs p on p.number = j.parent
 left join results r on r.number = j.number
@@ -62,7 +63,8 @@ class Run:
     def models(self) -> pd.DataFrame:
         """One row per job: see `MODEL_COLUMNS`; `test_accuracy` where a test was asked for.
 
-        `same_as` names the model with the same graph whose result this one took over.
+        `same_as` names the model with the same graph whose result this one took over; `scratch_share` is
+        the share of parameters that a child did not inherit, empty without `--inherit`.
         """
         return _typed(self._journal, self.config["function_set"], _MODELS + " order by j.number")
 
@@ -161,7 +163,7 @@ def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.
     table["epochs"] = table["epochs"].astype("Int64")
     for name in ("parent", "same_as"):
         table[name] = table[name].astype("string")
-    for name in ("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "test_accuracy"):
+    for name in ("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "scratch_share", "test_accuracy"):
         table[name] = table[name].astype("float64")
     return table if table["test_accuracy"].notna().any() else table.drop(columns="test_accuracy")
 

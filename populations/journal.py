@@ -8,7 +8,7 @@ from typing import Any
 
 from cgp.errors import BadInput
 from evaluate.job import Result
-from populations.record import Candidate, Generation
+from populations.record import FINAL, Candidate, Generation, History
 
 FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
 
@@ -29,7 +29,7 @@ create table results (
     told integer not null,      -- whether this is the attempt that the strategy heard of
     same_as integer,            -- the job whose result this is a copy of
     status text not null, val_accuracy real, val_loss real, epochs integer, seconds real,
-    peak_memory_mb real, closed text not null,
+    peak_memory_mb real, scratch_share real, closed text not null,
     primary key (number, attempt)) without rowid;
 create unique index results_told on results (number) where told=1;
 create index results_copied on results (same_as) where same_as is not null;
@@ -132,17 +132,32 @@ class Journal:
             len(result.curve) or None,
             result.seconds if same_as is None else 0.0,
             result.peak_memory_mb,
+            result.scratch_share,
             _now(),
         )
         self._db.execute(f"insert into results values ({','.join('?' * len(row))})", row)
         self._db.execute("insert into details values (?,?,?)", (number, attempt, json.dumps(result.to_json())))
         self._db.execute("commit")
 
-    def told_result(self, number: int) -> Result | None:
-        """Return the result that the strategy heard of, if there is one."""
-        query = "select detail from results join details using (number, attempt) where number=? and told=1"
+    def told_result(self, number: int) -> tuple[Result, bool] | None:
+        """Return the result that the strategy heard of, and whether it is a copy; None if there is none."""
+        query = "select detail, same_as from results join details using (number, attempt) where number=? and told=1"
         row = self._db.execute(query, (number,)).fetchone()
-        return None if row is None else Result.from_json(json.loads(row["detail"]))
+        return None if row is None else (Result.from_json(json.loads(row["detail"])), row["same_as"] is not None)
+
+    def original(self, number: int) -> str:
+        """Return the id of the job whose training gave job `number` its result: mostly its own."""
+        query = """select id from jobs where number = coalesce(
+            (select same_as from results where number=? order by attempt desc limit 1), ?)"""
+        return str(self._db.execute(query, (number, number)).fetchone()["id"])
+
+    def history(self) -> History:
+        """Return the order in which the strategy has heard of results."""
+        told = self.tuples(
+            "select number from results join details using (number, attempt) where told=1 order by details.rowid"
+        )
+        heard = self.tuples("select number, heard from jobs where heard is not null")
+        return History(tuple(number for (number,) in told), dict(heard))
 
     def latest_result(self, number: int) -> Result | None:
         """Return the result of the last attempt."""
@@ -151,13 +166,15 @@ class Journal:
         return None if row is None else Result.from_json(json.loads(row["detail"]))
 
     def told_count(self) -> int:
-        """Return how many jobs the strategy has heard the result of."""
-        return int(self._db.execute("select count(*) from results where told=1").fetchone()[0])
+        """Return how many jobs of the search, final ranking apart, the strategy has heard the result of."""
+        query = "select count(*) from results where told=1 and number < ?"
+        return int(self._db.execute(query, (FINAL,)).fetchone()[0])
 
     def failed_jobs(self) -> list[sqlite3.Row]:
-        """Return the jobs whose last attempt is not ok, with genome and, of a copy, `same_as`."""
+        """Return the jobs whose last attempt is neither ok nor pruned, with genome and, of a copy, `same_as`."""
         query = f"""select jobs.*, genome, same_as from ({LAST_ATTEMPT}) join results using (number, attempt)
-            join jobs using (number) join genomes using (number) where status != 'ok' order by number"""
+            join jobs using (number) join genomes using (number)
+            where status not in ('ok', 'pruned') order by number"""
         return self._db.execute(query).fetchall()
 
     def failed_copies(self, number: int) -> list[int]:

@@ -14,6 +14,7 @@ from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder, read_weights, write_weights
 from evaluate.data import Data, load
 from evaluate.files import BEST, LAST, write_atomically
+from evaluate.inherit import inherit
 from evaluate.job import Job, Recipe, Result
 from evaluate.train import Setting, best_epoch, fresh_network, score, train
 from evaluate.worker import setting_of, settle_numerics
@@ -41,13 +42,16 @@ def recorded_job(run: Run, model: Model, recipe: Recipe | None = None) -> Job:
 
     Raises BadInput where the model has no score to compare with.
     """
-    if model.result is None or model.result.status != "ok":
+    if model.result is None or model.result.status not in ("ok", "pruned"):
         status = "open" if model.result is None else model.result.status
         raise BadInput(f"model {model.id}: its status is {status}; expected ok, so that there is a score to compare")
-    asked = Config(run.config)
+    asked, parent = Config(run.config), None
     if recipe is None:
         recipe = dataclasses.replace(asked.recipe(), precision=model.result.numerics["precision"])
-    return Job(model.number, model.id, model.graph, recipe, asked.data(), model.seed, str(model.folder))
+        parent = model.result.parent
+    inherited = str(model.folder.parent / parent) if parent else None
+    folder = str(model.folder)
+    return Job(model.number, model.id, model.graph, recipe, asked.data(), model.seed, folder, inherit=inherited)
 
 
 def rescore(run: Run, model: Model) -> Replay:
@@ -71,6 +75,9 @@ def retrain(run: Run, model: Model) -> Replay:
     job, setting, data = _ready(run, model)
     device = setting.numerics.device
     network = fresh_network(job.graph, setting)
+    if job.inherit:
+        inherit(network, job.graph, Path(job.inherit))
+    setting = dataclasses.replace(setting, until=len(model.result.curve) if model.result else None)
     with tempfile.TemporaryDirectory() as folder:
         kept = ModelFolder(Path(folder), {"job": job.about()})
         images, validation = (Images.of(data, (name,), device) for name in ("train", "validation"))

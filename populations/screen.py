@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from evaluate.pool import Pool
 from populations.record import Generation, Record
-from populations.strategies import Generational
+from populations.strategies import Strategy
 
 
 def _number(value: float | None, digits: int = 4) -> str:
@@ -54,21 +54,22 @@ class Screen:
     def told(self, record: Record) -> None:
         """Count a finished network, and show why where it did not end ok."""
         self._done += 1
-        if record.result.status != "ok":
+        if record.result.status not in ("ok", "pruned"):
             log = f" (log: {record.result.log})" if record.result.log else ""
             self.line(f"  {record.id} {record.result.status}: {record.result.error}{log}")
 
     def generation(self, generation: Generation) -> None:
         """Show a finished generation in a line."""
         s = generation.statistics
+        pruned = f"pruned {s['pruned']:<4} " if s["pruned"] else ""
         depths = "-" if s["min_depth"] is None else f"{s['min_depth']}..{s['max_depth']}"
         self.line(
             f"generation {generation.number:<3} networks {s['networks']:<4} best {_number(s['best'])}  "
-            f"median {_number(s['median'])}  depth {depths}  failed {s['failed']}  "
+            f"median {_number(s['median'])}  depth {depths}  {pruned}failed {s['failed']}  "
             f"{time.monotonic() - self._started:.0f} s"
         )
 
-    def update(self, pool: Pool, strategy: Generational) -> None:
+    def update(self, pool: Pool, strategy: Strategy) -> None:
         """Show networks done, in flight and per hour, the slots' busy share, and the best so far."""
         if self._bar.disable:
             return
@@ -80,7 +81,7 @@ class Screen:
         )
         self._bar.update(self._task, completed=self._done, description=text)
 
-    def end(self, run: Path, strategy: Generational) -> None:
+    def end(self, run: Path, strategy: Strategy) -> None:
         """Show the best network and the three next commands."""
         self._bar.stop()
         if strategy.best is None:

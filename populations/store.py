@@ -29,7 +29,7 @@ from evaluate.files import BEST, LAST, write_atomically
 from evaluate.job import DataSpec, Job, Recipe, Result
 from populations import frame
 from populations.journal import Journal
-from populations.record import Candidate, Generation, Record
+from populations.record import FINAL, Candidate, Generation, Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Plan:
     seed: int
     cache: bool  #: whether a graph that was judged before takes over that result
     keep: str  #: whose weights stay: `all` or `best`
+    inherit: bool = False  #: whether a child takes over weights of its parent
 
 
 class Lock:
@@ -108,11 +109,11 @@ class Store:
                 "the program or its libraries changed since: resume with the versions in environment.json"
             )
         self._open[number] = (candidate, identity)
-        if result := self.journal.told_result(number):
-            self._unheard -= 1
-            self._hear(number, result)
+        if known_result := self.journal.told_result(number):
+            self._unheard -= number < FINAL
+            self._hear(number, *known_result)
             return None
-        first = self.journal.first_with(graph_id) if self.plan.cache else None
+        first = self.journal.first_with(graph_id) if self.plan.cache and not candidate.from_scratch else None
         if first is not None and first < number:
             if self.journal.told_result(first) and (result := self.journal.latest_result(first)):
                 self._copy(candidate, first, result)
@@ -138,7 +139,13 @@ class Store:
             self._seed(candidate.number),
             str(folder.absolute()),
             str(self.stop_file.absolute()),
+            inherit=self._parent_folder(candidate) if self.plan.inherit and not candidate.from_scratch else None,
         )
+
+    def _parent_folder(self, candidate: Candidate) -> str | None:
+        if candidate.parent is None:
+            return None
+        return str(self.model_folder(self.journal.original(candidate.parent)).absolute())
 
     def model_folder(self, identity: str) -> Path:
         """Return the folder of a model."""
@@ -147,17 +154,17 @@ class Store:
     def close(self, job: Job, result: Result) -> None:
         """Write the result of `job`, and of the jobs that waited to take it over."""
         self.journal.add_result(job.number, result, None, told=True)
-        self._hear(job.number, result)
+        self._hear(job.number, result, copied=False)
         for follower in self._waiting.pop(job.number, []):
             self._copy(follower, job.number, result)
 
     def _copy(self, candidate: Candidate, first: int, result: Result) -> None:
         self.journal.add_result(candidate.number, result, first, told=True)
-        self._hear(candidate.number, result)
+        self._hear(candidate.number, result, copied=True)
 
-    def _hear(self, number: int, result: Result) -> None:
+    def _hear(self, number: int, result: Result, copied: bool) -> None:
         candidate, identity = self._open.pop(number)
-        self._news.append(Record(candidate, identity, result))
+        self._news.append(Record(candidate, identity, result, copied))
 
     def news(self) -> Iterator[Record]:
         """Yield the records closed since asked last, for the strategy to be told."""
@@ -167,13 +174,13 @@ class Store:
     def retry_failed(self) -> list[Job]:
         """Return the jobs that did not end ok, to be run again from their last epoch.
 
-        In the generation under way the new result is told to the strategy. An earlier generation is
-        history: its new result replaces the old one in the tables (see `close_retry`), not in the
-        search that followed from it.
+        In the generation under way the new result is told to the strategy. An earlier generation, or
+        a job that others were bred after without a barrier, is history: its new result replaces the old
+        one in the tables (see `close_retry`), not in the search that followed from it.
         """
         jobs, under_way = [], self.journal.last_generation()
         for row in self.journal.failed_jobs():
-            if row["generation"] == under_way:
+            if row["generation"] == under_way and row["heard"] is None:
                 self.journal.untell(row["number"])
             elif row["same_as"] is None:  # a copy follows the job that it copies
                 jobs.append(self._job(_candidate(row, self.plan.space), row["id"]))

@@ -4,21 +4,24 @@ To add a strategy: write it in a file of its own and enter it in `STRATEGIES`.
 """
 
 from cgp.errors import BadInput, did_you_mean
-from populations.strategies.generational import Generational, Settings
+from populations.strategies.aging import Aging
+from populations.strategies.breeding import Settings, Strategy
+from populations.strategies.final_ranking import FinalRanking
 from populations.strategies.mu_plus_lambda import MuPlusLambda
 from populations.strategies.one_plus_lambda import OnePlusLambda
 from populations.strategies.random_search import RandomSearch
 
-STRATEGIES: dict[str, type[Generational]] = {
+STRATEGIES: dict[str, type[Strategy]] = {
     "mu-plus-lambda": MuPlusLambda,
     "one-plus-lambda": OnePlusLambda,
+    "aging": Aging,
     "random": RandomSearch,
 }
 
-__all__ = ["STRATEGIES", "Generational", "Settings", "strategy"]
+__all__ = ["STRATEGIES", "FinalRanking", "Settings", "Strategy", "strategy"]
 
 
-def strategy(name: str, settings: Settings) -> Generational:
+def strategy(name: str, settings: Settings) -> Strategy:
     """Return the named strategy. Raises BadInput for an unknown name."""
     if name not in STRATEGIES:
         raise BadInput(

@@ -4,7 +4,8 @@ import numpy as np
 from deap import tools
 
 from cgp.genome import Genome
-from populations.strategies.generational import Generational, Individual, seed_deap
+from populations.strategies.breeding import Individual, seed_deap
+from populations.strategies.generational import Generational
 
 
 class MuPlusLambda(Generational):

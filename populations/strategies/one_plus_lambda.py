@@ -7,7 +7,8 @@ from deap import tools
 
 from cgp.genome import Genome
 from cgp.mutation import neutral
-from populations.strategies.generational import Generational, Individual
+from populations.strategies.breeding import Individual
+from populations.strategies.generational import Generational
 
 
 class OnePlusLambda(Generational):

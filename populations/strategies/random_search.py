@@ -4,7 +4,8 @@ import numpy as np
 from deap import tools
 
 from cgp.genome import Genome
-from populations.strategies.generational import Generational, Individual
+from populations.strategies.breeding import Individual
+from populations.strategies.generational import Generational
 
 
 class RandomSearch(Generational):

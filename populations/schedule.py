@@ -1,0 +1,111 @@
+"""Which job runs next, and whether a paused training goes on. No torch.
+
+The longest-expected job starts first, so that no generation ends with one slot at work; how long it will
+take is learned from the results so far. That changes only when a job runs, never what comes of it.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.optimize import nnls
+
+from evaluate.job import Job, Result
+from populations.racing import Race
+from populations.record import FINAL, Record
+
+_LATEST = 64  # results that the cost model learns from
+
+
+class CostModel:
+    """Seconds per epoch as a sum of two shares: floating-point operations, and layers to call."""
+
+    def __init__(self) -> None:
+        """Know nothing: operations alone decide."""
+        self._seen: list[tuple[float, float, float]] = []
+        self._weights = np.array([1.0, 0.0])
+
+    def learn(self, record: Record) -> None:
+        """Fit the model to the latest results, this one included; copies and broken trainings say nothing."""
+        curve, graph = record.result.curve, record.candidate.graph
+        if record.copied or not curve:
+            return
+        seconds = sum(row["seconds"] for row in curve) / len(curve)
+        self._seen = [*self._seen[1 - _LATEST :], (graph.flops / 1e9, graph.conv_layers, seconds)]
+        table = np.array(self._seen)
+        self._weights = nnls(table[:, :2], table[:, 2])[0]
+
+    def expected(self, job: Job) -> float:
+        """Return the seconds per epoch to be expected of `job`; before the first result, any measure of it."""
+        return float(self._weights @ (job.graph.flops / 1e9, job.graph.conv_layers))
+
+
+class Schedule:
+    """Jobs that wait for a slot, and trainings that pause at a rung of `race`."""
+
+    def __init__(self, race: Race | None = None) -> None:
+        """Begin empty; without `race` every training runs to its end."""
+        self.race = race
+        self.cost = CostModel()
+        self._waiting: list[Job] = []
+        self._paused: dict[int, tuple[Job, Result]] = {}
+        self._latest: dict[int, Result] = {}  # of trainings beyond their first rung, as of their last one
+
+    def __len__(self) -> int:
+        """How many jobs wait for a slot."""
+        return len(self._waiting)
+
+    def add(self, job: Job) -> None:
+        """Let `job` wait for a slot; with a race it is to pause at the first rung."""
+        if self.race and job.number < FINAL:
+            job = dataclasses.replace(job, until=self.race.rungs[0])
+        self._waiting.append(job)
+
+    def pop(self) -> Job:
+        """Take out the job that is to run next: the farthest along, of equals the longest-expected."""
+
+        def urgency(job: Job) -> tuple[int, float, int]:
+            return job.until or job.recipe.epochs, self.cost.expected(job), -job.number
+
+        chosen = max(self._waiting, key=urgency)
+        self._waiting.remove(chosen)
+        return chosen
+
+    def end(self, job: Job, result: Result) -> Result | None:
+        """Take in how `job` ended in its slot; return its result, or None where it only pauses."""
+        if self.race is None or job.until is None:
+            return self._with_curve(job, result)
+        if result.status != "paused":
+            return self._with_curve(job, result)
+        self._paused[job.number] = job, result
+        self._latest[job.number] = result
+        self.race.enter(job.number, job.until, result.curve[job.until - 1]["val_accuracy"])
+        return None
+
+    def _with_curve(self, job: Job, result: Result) -> Result:
+        """Give a training that broke after a rung the curve it had there: others were judged by it."""
+        reached = self._latest.pop(job.number, None)
+        return result if reached is None or result.curve else dataclasses.replace(result, curve=reached.curve)
+
+    def prunings(self) -> list[tuple[Job, Result]]:
+        """Let paused trainings go on where that is decided, and return those that end at their rung."""
+        pruned = []
+        for number in sorted(self._paused):
+            job, result = self._paused[number]
+            if self.race is None or job.until is None:
+                continue
+            goes_on = self.race.verdict(number, job.until)
+            if goes_on is not None:
+                del self._paused[number]
+            if goes_on:
+                self._waiting.append(dataclasses.replace(job, until=self.race.after(job.until)))
+            elif goes_on is False:
+                result = dataclasses.replace(result, status="pruned")
+                self.race.leave(number, result, copied=False)
+                pruned.append((job, self._with_curve(job, result)))
+        return pruned
+
+    def hear(self, record: Record) -> None:
+        """Learn from a result, whether of this session, the journal or the cache."""
+        self.cost.learn(record)
+        if self.race and record.candidate.number < FINAL:
+            self.race.leave(record.candidate.number, record.result, record.copied)

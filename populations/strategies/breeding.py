@@ -1,0 +1,157 @@
+"""What every strategy shares: settings, scored individuals, random streams, statistics."""
+
+import random
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numpy as np
+from deap import base, tools
+
+from cgp.genome import Genome, draw
+from cgp.mutation import forced
+from cgp.space import Space
+from evaluate.fitness import Objective
+from populations.record import Candidate, Generation, History, Record
+
+_CANDIDATE, _GENERATION = 0, 1  # kinds of random stream
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a strategy needs to know."""
+
+    space: Space
+    objectives: tuple[Objective, ...]  #: the first decides, later ones break ties
+    seed: int
+    population: int
+    offspring: int
+    generations: int
+    mutation_rate: float  #: per gene
+    deterministic: bool = False  #: of an asynchronous strategy: breed as if results came in order of number
+
+
+@cache
+def _fitness_class(weights: tuple[float, ...]) -> type[base.Fitness]:
+    return type("Fitness", (base.Fitness,), {"weights": weights})
+
+
+class Individual:
+    """A scored record, in the form that DEAP's tools select.
+
+    The job number is the last objective, so that of equals the older is preferred and the order of
+    arrival never decides.
+    """
+
+    def __init__(self, record: Record, objectives: Sequence[Objective]) -> None:
+        """Score `record`, whose result is ok."""
+        weights = (*(objective.weight for objective in objectives), -1.0)
+        values = [objective.value(record.candidate.graph, record.result) for objective in objectives]
+        self.fitness = _fitness_class(weights)((*values, record.candidate.number))
+        self.record = record
+
+    @property
+    def score(self) -> tuple[float, ...]:
+        """Weighted objectives without the job number; greater is better."""
+        return tuple(self.fitness.wvalues[:-1])
+
+    @property
+    def genome(self) -> Genome:
+        """Its genome."""
+        return self.record.candidate.genome
+
+
+class Strategy(ABC):
+    """Who breeds and who lives: `ask(n)` -> candidates, `tell(record)` -> finished generations."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with nothing asked."""
+        self.settings = settings
+        self.turned_away: Counter[str] = Counter()
+        self.individuals: list[Individual] = []  #: the population, best first
+        self.hall_of_fame = tools.HallOfFame(1)
+        self.logbook = tools.Logbook()
+        self.history = History()
+
+    @property
+    def total(self) -> int:
+        """How many networks the whole search asks for."""
+        return self.size(0) + sum(map(self.size, range(1, self.settings.generations)))
+
+    @property
+    def best(self) -> Record | None:
+        """The best record so far."""
+        return self.hall_of_fame[0].record if len(self.hall_of_fame) else None
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether everything that was asked for is told."""
+
+    @abstractmethod
+    def ask(self, n: int) -> list[Candidate]:
+        """Return new candidates, for `n` >= 1 slots that have nothing to do; none while it must wait."""
+
+    @abstractmethod
+    def tell(self, record: Record) -> list[Generation]:
+        """Take in a result and return the generations that it completes.
+
+        Raises ValueError for a record that was not asked for.
+        """
+
+    def recall(self, history: History) -> None:
+        """Take in, before a resumed search begins, the order in which its strategy heard of results."""
+        self.history = history
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Return a random genome of the space, counting what its limits turned away."""
+        return draw(self.settings.space, rng, self.turned_away)
+
+    def child(self, parent: Individual, rng: np.random.Generator) -> Genome:
+        """Return a mutated copy of `parent` with at least one active gene changed."""
+        return forced(parent.genome, self.settings.space, rng, self.settings.mutation_rate)
+
+    def size(self, generation: int) -> int:
+        """How many candidates `generation` has."""
+        return self.settings.offspring if generation else self.settings.population
+
+    def candidate_rng(self, number: int) -> np.random.Generator:
+        """Return the random stream of the candidate `number`."""
+        return np.random.default_rng([self.settings.seed, _CANDIDATE, number])
+
+    def generation_rng(self, generation: int) -> np.random.Generator:
+        """Return the random stream in which `generation` is closed."""
+        return np.random.default_rng([self.settings.seed, _GENERATION, generation])
+
+    def scored(self, records: Sequence[Record]) -> list[Individual]:
+        """Return those of `records` that ended ok, as individuals."""
+        return [Individual(record, self.settings.objectives) for record in records if record.result.status == "ok"]
+
+    def log(self, generation: int, records: Sequence[Record]) -> Generation:
+        """Return `generation`, of `records` and with the population as it is, and log its statistics.
+
+        What cannot be said is None.
+        """
+        scored = self.scored(records)
+        values = tools.Statistics(lambda individual: individual.fitness.values[0])
+        weight = self.settings.objectives[0].weight
+        values.register("best", lambda found: max(found, key=lambda v: weight * v, default=None))
+        values.register("median", lambda found: median(found) if found else None)
+        depths = tools.Statistics(lambda individual: individual.record.candidate.graph.depth)
+        depths.register("min_depth", lambda found: min(found, default=None))
+        depths.register("max_depth", lambda found: max(found, default=None))
+        pruned = sum(record.result.status == "pruned" for record in records)
+        row: dict[str, Any] = {"generation": generation, "networks": len(records)}
+        row |= values.compile(scored) | depths.compile(self.individuals)
+        self.logbook.record(**row, pruned=pruned, failed=len(records) - len(scored) - pruned)
+        members = tuple(individual.record.candidate.number for individual in self.individuals)
+        return Generation(generation, members, dict(self.logbook[-1]))
+
+
+def seed_deap(rng: np.random.Generator) -> None:
+    """Seed Python's global random state, which DEAP's selections draw from."""
+    random.seed(int(rng.integers(2**63)))
