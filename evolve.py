@@ -80,7 +80,7 @@ def retry_failed(pool: Pool, store: Store) -> None:
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
     """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
     pairs = pool.settle()
-    store.note_usage(pool.usage())  # made durable by the results that follow
+    store.note_usage(pool.usage())  # on the disk with the results that follow
     for job, result in pairs:
         if result.status != "interrupted":
             yield job, result

@@ -130,7 +130,7 @@ class Store:
         folder = self.model_folder(identity)
         folder.mkdir(exist_ok=True)
         genome = candidate.genome.to_json(self.plan.space) | {"graph": candidate.graph.to_json()}
-        write_atomically(folder / "genome.json", json.dumps(genome, indent=1).encode())
+        write_atomically(folder / "genome.json", json.dumps(genome).encode())
         return Job(
             candidate.number,
             identity,
