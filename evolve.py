@@ -86,7 +86,9 @@ def retry_failed(pool: Pool, store: Store) -> None:
 
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
     """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
-    for job, result in pool.settle():
+    pairs = pool.settle()
+    store.note_usage(pool.usage())  # on the disk with the results that follow
+    for job, result in pairs:
         if result.status != "interrupted":
             yield job, result
         elif result.error:
@@ -138,12 +140,13 @@ def run(config: Config) -> int:
         return 0
     slots = local_slots(devices, config.workers)
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
-        workers = await_ready(slots)
+        workers, startup = await_ready(slots), pool.usage()
         folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
         asked = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
         if not config.resume:
             create_run(folder, asked)
         store = Store(folder, plan)
+        store.note_usage(startup)
         if config.resume:
             renew_run(folder, asked)
         note_session(folder, config.seed, workers)

@@ -2,10 +2,15 @@
 
 import argparse
 
-from benchmarks import growth, overhead, sampling
+from benchmarks import growth, overhead, sampling, store
 from benchmarks.measure import run, show, write
 
-BENCHMARKS = {"growth": growth.benchmark, "overhead": overhead.benchmark, "sampling": sampling.benchmark}
+BENCHMARKS = {
+    "growth": growth.benchmark,
+    "overhead": overhead.benchmark,
+    "sampling": sampling.benchmark,
+    "store": store.benchmark,
+}
 
 
 def main() -> None:

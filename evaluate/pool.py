@@ -7,7 +7,7 @@ recorded as lost.
 """
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -49,6 +49,16 @@ class _Running:
         return max(self.submitted_at, time.monotonic() if ready_at is None else ready_at)
 
 
+@dataclass(frozen=True)
+class Usage:
+    """Where the slots' time went so far, in seconds."""
+
+    slots: int
+    settled: int  #: jobs that ended
+    wall: float  #: since the pool was opened
+    busy: dict[str, float]  #: of all slots together, by the status that jobs ended in; `running` of those that run
+
+
 class Pool:
     """Runs `evaluate(job)` on `slots`; use it as a context manager, which ends every worker."""
 
@@ -61,7 +71,7 @@ class Pool:
         self._running: dict[Future[Result], _Running] = {}
         self._retries: deque[Job] = deque()
         self._opened_at = time.monotonic()
-        self._busy_seconds = 0.0
+        self._busy = defaultdict[str, float](float)  # seconds by status
         self.settled = 0  #: jobs that ended here, with whatever result
 
     @property
@@ -77,9 +87,16 @@ class Pool:
     @property
     def busy_share(self) -> float:
         """Share of the slots' time so far in which they ran a job, 0..1."""
+        usage = self.usage()
+        return sum(usage.busy.values()) / max(1e-9, usage.wall * usage.slots)
+
+    def usage(self) -> Usage:
+        """Return where the slots' time went so far."""
         now = time.monotonic()
-        running = sum(now - r.submitted_at for r in self._running.values())
-        return (self._busy_seconds + running) / max(1e-9, (now - self._opened_at) * len(self.slots))
+        busy = dict(self._busy)
+        if self._running:
+            busy["running"] = sum(now - running.submitted_at for running in self._running.values())
+        return Usage(len(self.slots), self.settled, now - self._opened_at, busy)
 
     def submit(self, job: Job) -> None:
         """Send `job` to a free slot. Raises RuntimeError when there is none."""
@@ -106,15 +123,15 @@ class Pool:
             future = slot.submit(self.evaluate, job)
         self._running[future] = _Running(job, slot, future, time.monotonic(), retried)
 
-    def _release(self, running: _Running) -> None:
+    def _release(self, running: _Running, status: str) -> None:
         del self._running[running.future]
-        self._busy_seconds += time.monotonic() - running.submitted_at
+        self._busy[status] += time.monotonic() - running.submitted_at
         self._idle.append(running.slot)
 
     def _finish(self, future: "Future[Result]") -> tuple[Job, Result] | None:
         running = self._running[future]
-        self._release(running)
         error = future.exception()
+        self._release(running, "lost" if error else future.result().status)
         if error is None:
             return running.job, future.result()
         running.slot.restart()
@@ -134,7 +151,7 @@ class Pool:
         ]
         for running in late:
             running.slot.restart()
-            self._release(running)
+            self._release(running, "timeout")
         return [(r.job, Result("timeout", error=f"not done after {self.timeout:g} s")) for r in late]
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from populations import replay
 from populations.config import OneLineParser
 from populations.frame import Model, Run, load
 from populations.journal import Journal
+from populations.ledger import ledger
 from populations.store import Lock
 
 SHORT = (  # columns of the table on a terminal; csv and json have all
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="the models of a run, as a table")
     show.add_argument("--generation", type=int, metavar="N", help="the population after generation N")
     show.add_argument("--sort", metavar="COLUMN", help="sort by a column, best or greatest first")
+    show.add_argument("--ledger", action="store_true", help="where the time of the slots went, and what was saved")
     show.set_defaults(command=show_models)
 
     best = commands.add_parser("best", help="the best model: its row, graph and folder")
@@ -97,8 +99,14 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 
 def show_models(arguments: argparse.Namespace) -> int:
-    """Show all models of a run, or the population after a generation."""
+    """Show all models of a run, the population after a generation, or where the time went."""
     run = load(arguments.run)
+    if arguments.ledger:
+        if arguments.sort or arguments.generation is not None:
+            raise BadInput(
+                "--ledger: tells of the whole run; expected neither --sort nor --generation, leave them out"
+            )
+        return _print(ledger(run), arguments.format)
     table = run.models if arguments.generation is None else run.population(arguments.generation)
     if arguments.sort:
         if arguments.sort not in table:

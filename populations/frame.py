@@ -90,6 +90,17 @@ class Run:
         )
 
     @cached_property
+    def sessions(self) -> pd.DataFrame:
+        """One row per session of a driver, up to its last word: started, slots, startup, wall, busy.
+
+        Times are in seconds; `busy` is of all slots together, by the status that their jobs ended in.
+        """
+        columns = ["started", "slots", "startup", "wall", "busy"]
+        rows = self._journal.tuples(f"select {', '.join(columns)} from sessions order by session")
+        table = pd.DataFrame(rows, columns=columns)
+        return table.assign(busy=table["busy"].map(json.loads))
+
+    @cached_property
     def lineage(self) -> pd.DataFrame:
         """One row per model: id, parent (empty for a random draw), job, generation, depth, val_accuracy."""
         return self.models[["id", "parent", "job", "generation", "status", "depth", "val_accuracy"]]

@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,11 @@ LAST_ATTEMPT = "select number, max(attempt) as attempt from results group by num
 
 
 class Journal:
-    """Rows in, rows out; every call that writes is one durable transaction."""
+    """Rows in, rows out; every call that writes is one transaction, which the end of the process cannot undo.
+
+    It is on the disk when the call returns, but for jobs and usage: those get there with the next
+    result. A power cut may take the last jobs, never a result, nor a job that has one.
+    """
 
     def __init__(self, path: Path, writable: bool = False) -> None:
         """Open the journal at `path`, made where it is missing and `writable`.
@@ -80,7 +86,7 @@ class Journal:
         self._db.close()
 
     def add_job(self, candidate: Candidate, identity: str, seed: int, genome: dict[str, Any]) -> None:
-        """Write an opened job."""
+        """Write an opened job; see the class for when it is on the disk."""
         graph = candidate.graph
         row = (
             candidate.number,
@@ -97,11 +103,12 @@ class Journal:
             seed,
             _now(),
         )
-        self._db.execute("begin")
-        self._db.execute(f"insert into jobs values ({','.join('?' * len(row))})", row)
         texts = (candidate.number, json.dumps(genome), json.dumps(graph.to_json()))
-        self._db.execute("insert into genomes values (?,?,?)", texts)
-        self._db.execute("commit")
+        with self._unsynced():
+            self._db.execute("begin")
+            self._db.execute(f"insert into jobs values ({','.join('?' * len(row))})", row)
+            self._db.execute("insert into genomes values (?,?,?)", texts)
+            self._db.execute("commit")
 
     def identity(self, number: int) -> str | None:
         """Return the id of a job, if it was ever opened."""
@@ -207,10 +214,16 @@ class Journal:
         return int(self._db.execute("insert into sessions values (null,?,?,?,?,?)", row).lastrowid or 0)
 
     def note_usage(self, session: int, wall: float, busy: dict[str, float]) -> None:
-        """Write the seconds of a session so far. Survives the process; the next result makes it durable."""
-        self._db.execute("pragma synchronous=normal")
+        """Write the seconds of a session so far; see the class for when they are on the disk."""
         row = (wall, json.dumps(busy), session)
-        self._db.execute("update sessions set wall=?, busy=? where session=?", row)
+        with self._unsynced():
+            self._db.execute("update sessions set wall=?, busy=? where session=?", row)
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Leave what is written here to the write-ahead log, whose order the next synced write keeps."""
+        self._db.execute("pragma synchronous=normal")
+        yield
         self._db.execute("pragma synchronous=full")
 
     def add_test_score(self, number: int, accuracy: float, loss: float) -> None:

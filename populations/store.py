@@ -3,7 +3,7 @@
 runs/NAME/
 config.json               every flag, as resolved
 environment.json          versions, devices, git revision
-run.sqlite                the journal: jobs, results, generations; only the driver writes
+run.sqlite                the journal: jobs, results, generations, sessions; only the driver writes
 snapshots/gen_0007.csv    a generation's population, derived from the journal
 models/ID/                one per job: genome.json, weights, curve.csv, log.txt
 best -> models/ID         always current
@@ -27,6 +27,7 @@ from cgp.genome import Genome
 from cgp.space import Space
 from evaluate.files import BEST, LAST, write_atomically
 from evaluate.job import DataSpec, Job, Recipe, Result
+from evaluate.pool import Usage
 from populations import frame
 from populations.journal import Journal
 from populations.record import FINAL, Candidate, Generation, Record
@@ -84,6 +85,7 @@ class Store:
         self._waiting: dict[int, list[Candidate]] = {}
         self._best: Record | None = None
         self._unheard = self.journal.told_count()
+        self._session: tuple[int, Usage] | None = None  # number in the journal, and what was written last
 
     @property
     def stop_file(self) -> Path:
@@ -129,7 +131,7 @@ class Store:
         folder = self.model_folder(identity)
         folder.mkdir(exist_ok=True)
         genome = candidate.genome.to_json(self.plan.space) | {"graph": candidate.graph.to_json()}
-        write_atomically(folder / "genome.json", json.dumps(genome, indent=1).encode())
+        write_atomically(folder / "genome.json", json.dumps(genome).encode())
         return Job(
             candidate.number,
             identity,
@@ -193,6 +195,20 @@ class Store:
         self.journal.add_result(job.number, result, None, told=False)
         for number in copies:
             self.journal.add_result(number, result, job.number, told=False)
+
+    def note_usage(self, usage: Usage) -> None:
+        """Write where this session's time went so far, when a job ended or a second has passed.
+
+        The first call begins the session: its time until then was start-up.
+        """
+        if self._session is None:
+            startup = 0.0 if usage.busy else usage.wall
+            self._session = self.journal.add_session(usage.slots, startup), usage
+            return
+        number, last = self._session
+        if usage.settled != last.settled or usage.wall > last.wall + 1:
+            self.journal.note_usage(number, usage.wall, usage.busy)
+            self._session = number, usage
 
     def snapshot(self, generation: Generation) -> None:
         """Write a finished generation to the journal and as a table, unless both are there already."""

@@ -20,6 +20,7 @@ WITHOUT_TORCH = (
     "evaluate.fitness",
     "populations.frame",
     "populations.journal",
+    "populations.ledger",
     "populations.store",
 )
 MODULES = sorted(

@@ -157,6 +157,7 @@ def test_a_truncated_checkpoint_affects_its_model_alone(run: Path, ask: Ask) -> 
     [
         (("show", "RUN", "--sort", "acc"), "--sort"),
         (("show", "RUN", "--generation", "7"), "3 finished generations"),
+        (("show", "RUN", "--ledger", "--generation", "0"), "--ledger"),
         (("show", "nowhere"), "nowhere"),
         (("list", "nowhere"), "holds no runs"),
         (("replay", "RUN", "zzz"), "zzz"),

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cgp import BadInput, Shape, Space, draw
@@ -188,6 +189,18 @@ def test_snapshot_is_the_population_best_first(store: Store) -> None:
     assert list(run.population(0)["val_accuracy"]) == [0.6, 0.4]
     assert (store.folder / "snapshots" / "gen_0000.csv").read_text() == run.population(0).to_csv(index=False)
     assert list(run.generations["best"]) == [0.6]
+
+
+def test_a_snapshot_is_written_again_only_where_it_changed(store: Store) -> None:
+    for number, accuracy in enumerate((0.4, 0.6)):
+        store.close(opened(store, candidate(number)), ok(accuracy))
+    path = store.folder / "snapshots" / "gen_0000.csv"
+    store.snapshot(Generation(0, (1, 0), {"generation": 0, "best": 0.6}))
+    path.write_text("left alone")
+    store.snapshot(Generation(0, (1, 0), {"generation": 0, "best": 0.6}))
+    assert path.read_text() == "left alone"
+    store.snapshot(Generation(0, (1,), {"generation": 0, "best": 0.6}))
+    assert list(pd.read_csv(path)["job"]) == [1]
 
 
 def test_one_driver_at_a_time(store: Store) -> None:

@@ -1,0 +1,194 @@
+"""What the journal of a long run costs: appending, reopening, loading, looking up, resuming."""
+
+import contextlib
+import io
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Benchmark
+from benchmarks.overhead import nothing
+from cgp import Shape, Space, draw
+from evaluate.fitness import objectives
+from evaluate.job import DataSpec, Job, Result, recipe
+from evaluate.pool import Pool
+from evolve import search
+from populations import load
+from populations.folder import create_run
+from populations.journal import Journal
+from populations.record import Candidate
+from populations.screen import Screen
+from populations.store import Plan, Store
+from populations.strategies import Settings, strategy
+
+SPACE = Space("resnet", 20, 70, Shape(3, 32, 32), 10)
+PLAN = Plan(SPACE, recipe("fast"), DataSpec("cifar10"), 0, True, "all")
+VARIANTS = 500  # different networks, which a bulk insertion repeats under other ids
+POPULATION = 20
+
+
+class Here:
+    """A slot that runs a job in this process, at once."""
+
+    name = "here"
+    ready_at: float | None = 0.0
+
+    def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
+        """Run `function(job)`."""
+        future: Future[Result] = Future()
+        future.set_result(function(job))
+        return future
+
+    def restart(self) -> None:
+        """Leave things as they are: there is no worker."""
+
+    def stop(self) -> None:
+        """Leave things as they are: there is no worker."""
+
+
+def candidate(number: int) -> Candidate:
+    """Return a random network, its costs counted."""
+    genome = draw(SPACE, np.random.default_rng(number))
+    graph = genome.graph(SPACE)
+    assert graph.params
+    return Candidate(number, number // POPULATION, None, genome, graph)
+
+
+def six_epochs(number: int) -> Result:
+    """Return a result as long as those of recipe `fast`."""
+    score = np.random.default_rng(number).random()
+    metrics = {"val_accuracy": score, "val_loss": 1 - score}
+    row = metrics | {"lr": score / 1000, "train_loss": score / 3, "seconds": score * 7}
+    curve = [{"epoch": float(epoch)} | row for epoch in range(1, 7)]
+    numerics = {"device_name": "x86_64", "instruction_set": "AVX512", "precision": "bf16", "torch": "2.15.0"}
+    numerics |= {"device": "cpu", "threads": "1", "data_fingerprint": "f" * 64}
+    return Result("ok", metrics, curve, score * 42, score * 1000, numerics=numerics)
+
+
+def fill(folder: Path, records: int) -> Path:
+    """Make a run of `records` finished jobs, no two with the same graph id, and return `folder`."""
+    create_run(folder, {"function_set": "resnet"})
+    path = folder / "run.sqlite"
+    journal = Journal(path, writable=True)
+    for number in range(VARIANTS):
+        made = candidate(number)
+        journal.add_job(made, f"{number:012x}", number, made.genome.to_json(SPACE))
+        journal.add_result(number, six_epochs(number), None, told=True)
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("pragma synchronous=off")
+        for shift in range(VARIANTS, records, VARIANTS):
+            for table in ("jobs", "genomes", "results", "details"):
+                db.execute(_copies(db, table, shift))
+    return folder
+
+
+def _copies(db: sqlite3.Connection, table: str, shift: int) -> str:
+    changed = {
+        "number": f"number + {shift}",
+        "generation": f"generation + {shift // POPULATION}",
+        "id": "lower(hex(randomblob(6)))",
+        "graph_id": "lower(hex(randomblob(32)))",
+    }
+    names = [row[1] for row in db.execute(f"pragma table_info({table})")]
+    columns = ", ".join(changed.get(name, name) for name in names)
+    return f"insert into {table} select {columns} from {table} where number < {VARIANTS}"
+
+
+def append(folder: Path, count: int) -> float:
+    """Open and close `count` jobs of new networks; return the median milliseconds of one."""
+    store = Store(folder, PLAN)
+    first = 1 + store.journal.tuples("select max(number) from jobs")[0][0]
+    taken = []
+    for made in map(candidate, range(first, first + count)):
+        result = six_epochs(made.number)
+        started = time.perf_counter()
+        if job := store.open(made):
+            store.close(job, result)
+        taken.append(time.perf_counter() - started)
+    store.end()
+    return 1000 * statistics.median(taken)
+
+
+def reopen(folder: Path) -> float:
+    """Return the milliseconds until a driver may go on with the run."""
+    started = time.perf_counter()
+    store = Store(folder, PLAN)
+    taken = time.perf_counter() - started
+    store.end()
+    return 1000 * taken
+
+
+def into_pandas(folder: Path) -> float:
+    """Return the milliseconds that the table of all models takes."""
+    started = time.perf_counter()
+    load(folder).models.info(buf=io.StringIO())
+    return 1000 * (time.perf_counter() - started)
+
+
+def look_up(folder: Path, count: int, by_graph: bool) -> float:
+    """Return the milliseconds that the journal takes to find a job, by number or as the first with a graph."""
+    journal = Journal(folder / "run.sqlite")
+    total = journal.tuples("select max(number) from jobs")[0][0]
+    numbers = [int(n) for n in np.random.default_rng(0).integers(0, total, count)]
+    graphs = [journal.tuples("select graph_id from jobs where number=?", n)[0][0] for n in numbers]
+    started = time.perf_counter()
+    for number, graph_id in zip(numbers, graphs, strict=True):
+        found = journal.first_with(graph_id) if by_graph else journal.identity(number)
+        assert found is not None
+    taken = time.perf_counter() - started
+    journal.close()
+    return 1000 * taken / count
+
+
+def search_here(folder: Path, networks: int) -> float:
+    """Search for `networks` networks without training, or resume that; return the milliseconds of each."""
+    settings = Settings(
+        SPACE, objectives("val_accuracy,params"), 0, POPULATION, POPULATION, networks // POPULATION, 0.05
+    )
+    breeding, store = strategy("mu-plus-lambda", settings), Store(folder, PLAN)
+    started = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        search(breeding, Pool([Here(), Here()], nothing), store, Screen(networks))
+    taken = time.perf_counter() - started
+    store.end()
+    return 1000 * taken / networks
+
+
+def benchmark(quick: bool) -> Benchmark:
+    """Return the benchmark; quick: 2,000 and 20,000 records instead of 100,000 and 1,000,000."""
+    sizes, resumed = ((2_000, 20_000), 400) if quick else ((100_000, 1_000_000), 4_000)
+    place = tempfile.TemporaryDirectory()  # until the arms are gone
+    root = Path(place.name)
+    runs = {size: fill(root / str(size), size) for size in sizes}
+    search_here(root / "resumed", resumed)
+    arms = dict[str, Callable[[], float]](_arms(runs, 50 if quick else 300))
+    arms[f"resume, each of {resumed:,}"] = partial(lambda _: search_here(root / "resumed", resumed), place)
+    small, large = (f"reopen {size:,}" for size in sizes)
+    return Benchmark(
+        "store",
+        "Milliseconds that the record of a run takes at two sizes: one durable job with its result, a driver's "
+        "start, the table of all models, finding a job by number or as the first with its graph; and going "
+        "through the loop of a resumed search, for each record",
+        "ms",
+        arms,
+        (large, small),
+        2 if quick else 5,
+        "append 1 ms; 100,000 into pandas 1,000 ms; reopen 1,000,000 2,000 ms; look-up microseconds",
+    )
+
+
+def _arms(runs: dict[int, Path], count: int) -> Iterator[tuple[str, Callable[[], float]]]:
+    for size, folder in runs.items():
+        yield f"append to {size:,}", partial(append, folder, count)
+        yield f"reopen {size:,}", partial(reopen, folder)
+        yield f"into pandas {size:,}", partial(into_pandas, folder)
+        yield f"job among {size:,}", partial(look_up, folder, 1000, False)
+        yield f"first with graph among {size:,}", partial(look_up, folder, 1000, True)
