@@ -83,7 +83,8 @@ def fill(folder: Path, records: int) -> Path:
         journal.add_result(number, six_epochs(number), None, told=True)
     journal.close()
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("pragma synchronous=off")
+        for setting in ("journal_mode=off", "synchronous=off", "cache_size=-1000000"):  # kB
+            db.execute(f"pragma {setting}")
         for shift in range(VARIANTS, records, VARIANTS):
             for table in ("jobs", "genomes", "results", "details"):
                 db.execute(_copies(db, table, shift))
@@ -93,6 +94,7 @@ def fill(folder: Path, records: int) -> Path:
 def _copies(db: sqlite3.Connection, table: str, shift: int) -> str:
     changed = {
         "number": f"number + {shift}",
+        "parent": f"number + {shift - VARIANTS}",
         "generation": f"generation + {shift // POPULATION}",
         "id": "lower(hex(randomblob(6)))",
         "graph_id": "lower(hex(randomblob(32)))",
