@@ -16,7 +16,7 @@ from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import Settings, strategy
 
-DIGITS = DataSpec("digits")
+DIGITS = DataSpec("digits", train_size=500)
 
 
 def nothing(job: Job) -> Result:
