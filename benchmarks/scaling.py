@@ -31,8 +31,8 @@ def benchmark(quick: bool) -> Benchmark:
     return Benchmark(
         "scaling",
         f"Networks per hour of a random search on 500 digits with one worker and with two, the same {networks} "
-        f"networks of depth {depths[0]} to {depths[1]} (set resnet, one epoch each), workers up before the clock starts; "
-        "two workers lose what one of them waits for the last network",
+        f"networks of depth {depths[0]} to {depths[1]} (set resnet, one epoch each), workers up before the clock "
+        "starts; two workers lose what one of them waits for the last network",
         "networks/h",
         partial(in_turn, arms, 1 if quick else 3),
         (("2 workers", "1 worker"),),
