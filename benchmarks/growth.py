@@ -2,10 +2,12 @@
 
 import gc
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Benchmark
-from benchmarks.overhead import nothing, search_nothing
+from benchmarks.measure import Benchmark, in_turn
+from benchmarks.overhead import search_nothing
+from benchmarks.searching import nothing
 from evaluate.executors import await_ready, local_slots
 from evaluate.pool import Pool
 
@@ -26,14 +28,14 @@ def benchmark(quick: bool) -> Benchmark:
         gc.collect()
         return max(0.01, _resident_mb() - before)
 
+    arms = {f"{networks} evaluations": lambda: growth(networks), f"{networks // 10}": lambda: growth(networks // 10)}
     return Benchmark(
         "growth",
         f"MB by which the driver's resident memory grows over a search of {networks} evaluations whose "
         "training does nothing, and over a tenth of it (never below .01, for the ratio's sake)",
         "MB",
-        {f"{networks} evaluations": lambda: growth(networks), f"{networks // 10}": lambda: growth(networks // 10)},
-        (f"{networks} evaluations", f"{networks // 10}"),
-        2 if quick else 3,
+        partial(in_turn, arms, 2 if quick else 3),
+        ((f"{networks} evaluations", f"{networks // 10}"),),
         "under 20 MB over 2,000",
     )
 

@@ -1,4 +1,4 @@
-"""Interleaved arms, their samples and their ratio; result files; the table in README.md."""
+"""Interleaved arms, their samples and their ratios; result files; the tables in README.md."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import re
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,48 +15,60 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 
+Samples = dict[str, list[float]]  # every sample of every arm; equal positions were measured in the same turn
+
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Arms that are run in turn; each call of an arm returns one sample in `unit`."""
+    """What is measured, in which unit, and how its samples are taken."""
 
     name: str
     what: str  #: one sentence: what is measured
     unit: str
-    arms: dict[str, Callable[[], float]]
-    ratio: tuple[str, str]  #: arm divided by arm
-    repeats: int
+    samples: Callable[[], Samples]  #: runs the arms in turn
+    ratios: tuple[tuple[str, str], ...]  #: arm divided by arm; the first is the headline
     bar: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)  #: JSON-able; `samples` may add to it
+
+
+def in_turn(arms: dict[str, Callable[[], float]], repeats: int, warm_up: bool = True) -> Samples:
+    """Run all arms in turn, `repeats` times, after one uncounted turn where `warm_up`."""
+    samples: Samples = {name: [] for name in arms}
+    for repeat in range(-warm_up, repeats):
+        for name, arm in arms.items():
+            value = arm()
+            if repeat >= 0:
+                samples[name].append(value)
+    return samples
 
 
 def run(benchmark: Benchmark) -> dict[str, Any]:
-    """Run all arms in turn, `repeats` times after one uncounted turn, and return the result."""
-    samples: dict[str, list[float]] = {name: [] for name in benchmark.arms}
-    for repeat in range(benchmark.repeats + 1):
-        for name, arm in benchmark.arms.items():
-            value = arm()
-            if repeat:
-                samples[name].append(value)
-    above, below = benchmark.ratio
-    ratios = [a / b for a, b in zip(samples[above], samples[below], strict=True)]
+    """Take the samples of `benchmark` and return the result, a JSON-able value."""
+    samples = benchmark.samples()
+    ratios = [_ratio(samples, above, below) for above, below in benchmark.ratios]
     return {
         "benchmark": benchmark.name,
         "what": benchmark.what,
         "unit": benchmark.unit,
         "bar": benchmark.bar,
         "arms": samples,
-        "ratio": {
-            "of": f"{above} / {below}",
-            "median": statistics.median(ratios),
-            "interval": [min(ratios), max(ratios)],
-        },
-        "n": benchmark.repeats,
+        "ratio": ratios[0],
+        "more_ratios": ratios[1:],
+        "n": len(next(iter(samples.values()))),
+        "notes": benchmark.notes,
         "hardware": hardware(),
         "versions": {name: version(name) for name in ("torch", "numpy", "deap", "joblib", "pandas")}
         | {"python": platform.python_version()},
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
     }
+
+
+def _ratio(samples: Samples, above: str, below: str) -> dict[str, Any]:
+    """Median, least and greatest of the ratios of samples of the same turn."""
+    ratios = [a / b for a, b in zip(samples[above], samples[below], strict=True)]
+    interval = [min(ratios), max(ratios)]
+    return {"of": f"{above} / {below}", "median": statistics.median(ratios), "interval": interval}
 
 
 def hardware() -> str:
@@ -70,14 +82,21 @@ def hardware() -> str:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print arms with median and spread, and the ratio."""
+    """Print arms with median and spread, the ratios, and what was noted."""
     print(f"{result['benchmark']}: {result['what']} ({result['hardware']}, n = {result['n']})")
     for name, values in result["arms"].items():
         low, middle, high = min(values), statistics.median(values), max(values)
         print(f"  {name:34} {middle:12.4g} {result['unit']:14} ({low:.4g} .. {high:.4g})")
-    ratio = result["ratio"]
-    low, high = ratio["interval"]
-    print(f"  {ratio['of']}: {ratio['median']:.3g} ({low:.3g} .. {high:.3g})")
+    for ratio in [result["ratio"], *result["more_ratios"]]:
+        low, high = ratio["interval"]
+        print(f"  {ratio['of']}: {ratio['median']:.3g} ({low:.3g} .. {high:.3g})")
+    for name, value in short_notes(result).items():
+        print(f"  {name}: {value}")
+
+
+def short_notes(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the notes that fit into a line each: numbers and words, no lists or tables."""
+    return {name: note for name, note in result.get("notes", {}).items() if not isinstance(note, list | dict)}
 
 
 def write(result: dict[str, Any]) -> Path:
@@ -94,31 +113,28 @@ def readme() -> str:
     lines = [
         "# Benchmarks",
         "",
-        "`python -m benchmarks NAME` runs one, `--quick` a short form that writes nothing. The arms of a",
+        "`python -m benchmarks NAME` runs one, `--quick` a short form that writes nothing; `peer` wants",
+        "`--data-dir DIR` (or the environment's CGP_DATA) with torchvision's MNIST files. The arms of a",
         "benchmark run in turn in one process; this page is made from `results/*.json`, which hold every",
-        "sample. Figures are medians with (least .. greatest).",
+        "sample. Figures are medians with (least .. greatest); a ratio is taken turn by turn.",
         "",
     ]
     for path in sorted(RESULTS.glob("*.json")):
-        result = json.loads(path.read_text())
-        lines += [
-            f"## {result['benchmark']}",
-            "",
-            f"{result['what']}.",
-            "",
-            "| arm | median | spread |",
-            "|---|---|---|",
-        ]
-        for name, values in result["arms"].items():
-            middle = statistics.median(values)
-            spread = f"{min(values):.4g} .. {max(values):.4g}"
-            lines.append(f"| {name} | {middle:.4g} {result['unit']} | {spread} |")
-        ratio, bar = result["ratio"], f" Bar: {result['bar']}." if result["bar"] else ""
-        low, high = ratio["interval"]
-        lines += [
-            "",
-            f"{ratio['of']}: **{ratio['median']:.3g}** ({low:.3g} .. {high:.3g}), n = {result['n']}.{bar}",
-            f"{result['hardware']}; torch {result['versions']['torch']}; {result['date']}; `{result['command']}`",
-            "",
-        ]
+        lines += _section(json.loads(path.read_text()))
     return "\n".join(lines)
+
+
+def _section(result: dict[str, Any]) -> list[str]:
+    """Return the lines of README.md about one result."""
+    lines = [f"## {result['benchmark']}", "", f"{result['what']}.", "", "| arm | median | spread |", "|---|---|---|"]
+    for name, values in result["arms"].items():
+        spread = f"{min(values):.4g} .. {max(values):.4g}"
+        lines.append(f"| {name} | {statistics.median(values):.4g} {result['unit']} | {spread} |")
+    lines.append("")
+    for ratio in [result["ratio"], *result.get("more_ratios", [])]:
+        low, high = ratio["interval"]
+        lines.append(f"- {ratio['of']}: **{ratio['median']:.3g}** ({low:.3g} .. {high:.3g})")
+    lines += [f"- {name}: {note}" for name, note in short_notes(result).items()]
+    bar = f" Bar: {result['bar']}." if result["bar"] else ""
+    about = (result["hardware"], f"torch {result['versions']['torch']}", result["date"], f"`{result['command']}`")
+    return [*lines, "", f"n = {result['n']}.{bar}", "; ".join(about), ""]

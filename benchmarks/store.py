@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import Benchmark
+from benchmarks.measure import Benchmark, in_turn
 from benchmarks.overhead import nothing
 from cgp import Shape, Space, draw
 from evaluate.fitness import objectives
@@ -24,6 +24,7 @@ from populations import load
 from populations.folder import create_run
 from populations.journal import Journal
 from populations.record import Candidate
+from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import Settings, strategy
@@ -158,7 +159,7 @@ def search_here(folder: Path, networks: int) -> float:
     breeding, store = strategy("mu-plus-lambda", settings), Store(folder, PLAN)
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        search(breeding, Pool([Here(), Here()], nothing), store, Screen(networks))
+        search(breeding, Schedule(), Pool([Here(), Here()], nothing), store, Screen(networks))
     taken = time.perf_counter() - started
     store.end()
     return 1000 * taken / networks
@@ -180,9 +181,8 @@ def benchmark(quick: bool) -> Benchmark:
         "start, the table of all models, finding a job by number or as the first with its graph; and going "
         "through the loop of a resumed search, for each record",
         "ms",
-        arms,
-        (large, small),
-        2 if quick else 5,
+        partial(in_turn, arms, 2 if quick else 5),
+        ((large, small),),
         "append 1 ms; 100,000 into pandas 1,000 ms; reopen 1,000,000 2,000 ms; look-up microseconds",
     )
 

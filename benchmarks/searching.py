@@ -1,0 +1,64 @@
+"""A search with nothing but its loop: what `overhead`, `growth` and `scaling` have in common."""
+
+import contextlib
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgp import Space
+from evaluate.fitness import objectives
+from evaluate.job import DataSpec, Job, Recipe, Result, recipe
+from evaluate.pool import Pool
+from evolve import search
+from populations.record import Record
+from populations.schedule import Schedule
+from populations.screen import Screen
+from populations.store import Plan, Store
+from populations.strategies import Settings, strategy
+
+DIGITS = DataSpec("digits", train_size=500)
+
+
+def nothing(job: Job) -> Result:
+    """Return a score without training: a number that the job's seed decides."""
+    score = job.seed / 2**32
+    row = {"epoch": 1, "val_accuracy": score, "val_loss": 1 - score, "seconds": 0.0}
+    return Result("ok", {"val_accuracy": score, "val_loss": 1 - score}, [row], seconds=0.0)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Seconds that a search took, and seconds of training that its results report, over all workers."""
+
+    seconds: float
+    trained: float
+
+
+class _Tally(Screen):
+    trained = 0.0
+
+    def told(self, record: Record) -> None:
+        super().told(record)
+        self.trained += record.result.seconds or 0.0
+
+
+def timed_search(
+    folder: Path, pool: Pool, space: Space, kind: str, generations: tuple[int, int], trained: Recipe | None = None
+) -> Searched:
+    """Run a search in `folder` on digits, every network judged though its graph may be known.
+
+    `kind` names the strategy; `generations` are how many there are and how many networks each has;
+    `trained` is the recipe, `fast` by default.
+    """
+    count, size = generations
+    plan = Plan(space, trained or recipe("fast"), DIGITS, 0, False, "all")
+    breeding = strategy(kind, Settings(space, objectives("val_accuracy,params"), 0, size, size, count, 0.05))
+    store = Store(folder, plan)
+    started = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        tally = _Tally(breeding.total)
+        search(breeding, Schedule(), pool, store, tally)
+    seconds = time.perf_counter() - started
+    store.end()
+    return Searched(seconds, tally.trained)
