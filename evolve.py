@@ -20,8 +20,8 @@ from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
-from evaluate.numerics import resolve_precision
 from evaluate.pool import Pool
+from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
 from evaluate.worker import evaluate
 from populations.config import Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
@@ -98,7 +98,7 @@ def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
 def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     """Return what breeds, what every job has in common, and the images, or raise BadInput."""
     recipe, spec = config.recipe(), config.data()
-    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, devices[0]))
+    refuse_emulation(recipe.precision, devices)
     goals = objectives(config.objectives)
     data = load(spec, config.download)
     space = Space(
@@ -111,6 +111,7 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
         config.max_params,
         config.max_flops,
     )
+    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
     plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
@@ -140,7 +141,8 @@ def run(config: Config) -> int:
         return 0
     slots = local_slots(devices, config.workers)
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
-        workers, startup = await_ready(slots), pool.usage()
+        workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
+        startup = pool.usage()
         folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
         asked = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
         if not config.resume:
@@ -149,7 +151,8 @@ def run(config: Config) -> int:
         store.note_usage(startup)
         if config.resume:
             renew_run(folder, asked)
-        note_session(folder, config.seed, workers)
+        probe = probe_precision(tuple(devices)).milliseconds if config.recipe().precision == "auto" else {}
+        note_session(folder, config.seed, workers, probe)
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
         wanted, free = search_bytes(breeding, plan, len(slots)), shutil.disk_usage(folder).free
         screen.line(

@@ -22,6 +22,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--schedule", "cosin"], "did you mean 'cosine'"),
     (["--init", "orthogona"], "did you mean 'orthogonal'"),
     (["--precision", "fp64"], "fp64"),
+    (["--devices", "cpu", "--precision", "fp16"], "--precision: fp16 is not native to cpu"),
     (["--dataset", "mnist"], "--download"),
     (["--dataset", "folder:nowhere"], "no such folder"),
     (["--devices", "cuda:77"], "cuda:77"),
