@@ -20,12 +20,13 @@ from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
+from evaluate.placement import placement
 from evaluate.pool import Pool
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
 from evaluate.worker import evaluate
 from populations.config import Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
-from populations.forecast import population_table, search_bytes
+from populations.forecast import population_table, search_bytes, worker_bytes
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen, interpreter
@@ -139,18 +140,19 @@ def run(config: Config) -> int:
     if config.dry_run:
         dry_run(breeding, plan, data, devices)
         return 0
-    slots = local_slots(devices, config.workers)
+    asked = (config.workers, config.workers_per_device, plan.recipe.precision)
+    slots = local_slots(*placement(devices, *asked, lambda: worker_bytes(plan, data, devices[0])))
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
         workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
         startup = pool.usage()
         folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
-        asked = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
+        resolved = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
         if not config.resume:
-            create_run(folder, asked)
+            create_run(folder, resolved)
         store = Store(folder, plan)
         store.note_usage(startup)
         if config.resume:
-            renew_run(folder, asked)
+            renew_run(folder, resolved)
         probe = probe_precision(tuple(devices)).milliseconds if config.recipe().precision == "auto" else {}
         note_session(folder, config.seed, workers, probe)
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])

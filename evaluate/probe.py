@@ -26,6 +26,7 @@ from evaluate.numerics import Numerics, describe_device, native_precisions
 GRAPH = Graph.chain(["conv_32_3"] * 4, Shape(32, 16, 16), 10)  # convolution, normalisation, ReLU
 BATCH = 32
 _ROUNDS = 12
+_UNWAITED = 4  # steps in a row, as a training does not wait for each
 
 
 class Probe(NamedTuple):
@@ -79,8 +80,8 @@ def _race(device: str, candidates: list[str]) -> Probe:
     return Probe(best, {name: round(median(taken[name] for taken in rounds), 3) for name in candidates})
 
 
-def training_step(device: str, precision: str) -> Callable[[], float]:
-    """Return a function that trains the small network by one step on `device` and waits for its loss."""
+def training_step(device: str, precision: str) -> Callable[[], torch.Tensor]:
+    """Return a function that trains the small network by one step on `device` and gives the loss."""
     numerics = Numerics(device.partition(":")[0], precision)
     network = build(GRAPH).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, fused=True)
@@ -88,7 +89,7 @@ def training_step(device: str, precision: str) -> Callable[[], float]:
     x = torch.rand(BATCH, *GRAPH.image, device=device).contiguous(memory_format=torch.channels_last)
     y = torch.zeros(BATCH, dtype=torch.int64, device=device)
 
-    def step() -> float:
+    def step() -> torch.Tensor:
         with numerics.autocast():
             logits = network(x)
         loss = functional.cross_entropy(logits.float(), y)
@@ -96,15 +97,37 @@ def training_step(device: str, precision: str) -> Callable[[], float]:
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
-        return loss.item()
+        return loss.detach()
 
     return step
 
 
-def _milliseconds(step: Callable[[], float]) -> float:
+def _milliseconds(step: Callable[[], torch.Tensor]) -> float:
     started = time.perf_counter()
-    step()
+    step().item()  # waits for the device
     return (time.perf_counter() - started) * 1e3
+
+
+class Window(NamedTuple):
+    """What a worker is sent to be timed beside others."""
+
+    device: str  #: cpu or cuda, as the worker sees it
+    precision: str
+    begin: float  #: `time.time()` from which steps count
+    end: float
+
+
+def steps_within(window: Window) -> int:
+    """Train the small network until the end of `window` and return the steps that ended within it."""
+    step = training_step(window.device, window.precision)
+    count = 0
+    while time.time() < window.end:
+        for _ in range(_UNWAITED):
+            loss = step()
+        loss.item()
+        if window.begin < time.time() < window.end:
+            count += _UNWAITED
+    return count
 
 
 def remembered(device: str, question: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
