@@ -20,10 +20,13 @@ from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
+from evaluate.numerics import Numerics
 from evaluate.placement import placement
 from evaluate.pool import Pool
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
-from evaluate.worker import evaluate
+from evaluate.profile import profile
+from evaluate.train import Setting
+from evaluate.worker import evaluate, settle_numerics
 from populations.config import Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
 from populations.forecast import population_table, search_bytes, worker_bytes
@@ -132,6 +135,14 @@ def dry_run(breeding: Strategy, plan: Plan, data: Data, devices: list[str]) -> N
     print(f"block genes turned away by limits: {dict(breeding.turned_away)}")
 
 
+def show_profile(breeding: Generational, plan: Plan, data: Data, device: str) -> None:
+    """Train the first genome that would be drawn for one epoch, as a worker does, and print where time goes."""
+    settle_numerics(device)
+    graph, precision = breeding.ask(1)[0].graph, plan.recipe.precision
+    print(f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {device}, {precision}\n")
+    print(profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(device, precision))))
+
+
 def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
     devices = device_names(config.devices)
@@ -139,6 +150,9 @@ def run(config: Config) -> int:
     race = Race(rungs_of(config.rungs, plan.recipe), config.population) if config.racing else None
     if config.dry_run:
         dry_run(breeding, plan, data, devices)
+        return 0
+    if config.profile:
+        show_profile(breeding, plan, data, devices[0].partition(":")[0])
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
     slots = local_slots(*placement(devices, *asked, lambda: worker_bytes(plan, data, devices[0])))

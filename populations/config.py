@@ -97,6 +97,7 @@ class Config:
     resume: Path | None = None  #: run folder to go on with
     retry_failed: bool = False
     dry_run: bool = False
+    profile: bool = False
 
     def __getattr__(self, name: str) -> Any:
         """Return the value of a flag."""
@@ -156,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped or killed")
     run.add_argument("--retry-failed", action="store_true", help="with --resume: try again what did not end ok")
     run.add_argument("--dry-run", action="store_true", help="draw a population, show it and its cost, train nothing")
+    run.add_argument(
+        "--profile", action="store_true", help="train the first network for an epoch, show where time goes"
+    )
     return made
 
 
@@ -179,7 +183,8 @@ def parse(argv: Sequence[str]) -> Config:
         raise BadInput(f"--workers-per-device: {flags['workers_per_device']} goes without --workers; leave one out")
     if resume is not None:
         values |= _resumed(resume, flags) | (dict.fromkeys(("workers", "workers_per_device")) if rivals else {})
-    return Config(_checked(values | flags), resume, given.get("retry_failed", False), given.get("dry_run", False))
+    switches = {name: given.get(name, False) for name in ("retry_failed", "dry_run", "profile")}
+    return Config(_checked(values | flags), resume, **switches)
 
 
 def _absolute(flags: dict[str, Any]) -> dict[str, Any]:

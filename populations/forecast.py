@@ -49,7 +49,9 @@ def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
 def worker_bytes(plan: Plan, data: Data, device: str) -> int:
     """Predict the bytes of a worker that trains the median network, by FLOPs, of the space."""
     median = sorted(_sample(plan), key=lambda graph: graph.flops)[_SAMPLE // 2]
-    return PROCESS_BYTES[device.partition(":")[0]] + data.images.nbytes + predicted_bytes(median, plan.recipe)
+    kind = device.partition(":")[0]
+    images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
+    return PROCESS_BYTES[kind] + images + predicted_bytes(median, plan.recipe)
 
 
 def _sample(plan: Plan) -> list[Graph]:

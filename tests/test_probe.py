@@ -1,4 +1,4 @@
-"""What `auto` measures: the precision, the workers on a device; and whether their memory suffices."""
+"""What is measured: the precision and workers of `auto`, the memory they need, the profile of an epoch."""
 
 import json
 import os
@@ -158,3 +158,22 @@ def test_predicted_memory_grows_with_batch_and_optimizer() -> None:
     maps = 2 * 8 * 4 * 32 * 32 * 32
     assert (two - one) / 512 == pytest.approx(maps, rel=0.2)
     assert 0.45 < predicted(precision="bf16") / predicted() < 0.6
+
+
+# Profile
+
+
+def test_a_profile_shows_phases_and_operators_and_writes_nothing(tmp_path: Path) -> None:
+    done = program(*TINY, "--profile", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines() if line.endswith("%")]
+    shares = {name.strip(): float(share.removesuffix("%")) for name, _, share in table[:7]}
+    assert list(shares) == [
+        *("start-up and build", "data and augmentation", "forward", "loss and backward"),
+        *("optimizer", "validation", "checkpoint"),
+    ]
+    assert min(shares.values()) >= 0
+    assert sum(shares.values()) == pytest.approx(100, abs=0.5)
+    assert done.stdout.count("aten::") >= 5
+    assert "images/s in training" in done.stdout
+    assert list(tmp_path.iterdir()) == []
