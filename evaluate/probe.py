@@ -121,13 +121,14 @@ def steps_within(window: Window) -> int:
     """Train the small network until the end of `window` and return the steps that ended within it."""
     step = training_step(window.device, window.precision)
     count = 0
-    while time.time() < window.end:
+    while True:
         for _ in range(_UNWAITED):
             loss = step()
         loss.item()
-        if window.begin < time.time() < window.end:
-            count += _UNWAITED
-    return count
+        now = time.time()
+        if now >= window.end:
+            return count
+        count += _UNWAITED * (now > window.begin)
 
 
 def remembered(device: str, question: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
