@@ -135,7 +135,7 @@ def dry_run(breeding: Strategy, plan: Plan, data: Data, devices: list[str]) -> N
     print(f"block genes turned away by limits: {dict(breeding.turned_away)}")
 
 
-def show_profile(breeding: Generational, plan: Plan, data: Data, device: str) -> None:
+def show_profile(breeding: Strategy, plan: Plan, data: Data, device: str) -> None:
     """Train the first genome that would be drawn for one epoch, as a worker does, and print where time goes."""
     settle_numerics(device)
     graph, precision = breeding.ask(1)[0].graph, plan.recipe.precision
