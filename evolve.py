@@ -20,12 +20,16 @@ from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
-from evaluate.numerics import resolve_precision
+from evaluate.numerics import Numerics
+from evaluate.placement import placement
 from evaluate.pool import Pool
-from evaluate.worker import evaluate
+from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
+from evaluate.profile import profile
+from evaluate.train import Setting
+from evaluate.worker import evaluate, settle_numerics
 from populations.config import Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
-from populations.forecast import population_table, search_bytes
+from populations.forecast import population_table, search_bytes, worker_bytes
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen, interpreter
@@ -98,7 +102,7 @@ def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
 def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     """Return what breeds, what every job has in common, and the images, or raise BadInput."""
     recipe, spec = config.recipe(), config.data()
-    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, devices[0]))
+    refuse_emulation(recipe.precision, devices)
     goals = objectives(config.objectives)
     data = load(spec, config.download)
     space = Space(
@@ -111,6 +115,7 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
         config.max_params,
         config.max_flops,
     )
+    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
     plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
@@ -130,6 +135,14 @@ def dry_run(breeding: Strategy, plan: Plan, data: Data, devices: list[str]) -> N
     print(f"block genes turned away by limits: {dict(breeding.turned_away)}")
 
 
+def show_profile(breeding: Strategy, plan: Plan, data: Data, device: str) -> None:
+    """Train the first genome that would be drawn for one epoch, as a worker does, and print where time goes."""
+    settle_numerics(device)
+    graph, precision = breeding.ask(1)[0].graph, plan.recipe.precision
+    print(f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {device}, {precision}\n")
+    print(profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(device, precision))))
+
+
 def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
     devices = device_names(config.devices)
@@ -138,18 +151,24 @@ def run(config: Config) -> int:
     if config.dry_run:
         dry_run(breeding, plan, data, devices)
         return 0
-    slots = local_slots(devices, config.workers)
+    if config.profile:
+        show_profile(breeding, plan, data, devices[0].partition(":")[0])
+        return 0
+    asked = (config.workers, config.workers_per_device, plan.recipe.precision)
+    slots = local_slots(*placement(devices, *asked, lambda: worker_bytes(plan, data, devices[0])))
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
-        workers, startup = await_ready(slots), pool.usage()
+        workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
+        startup = pool.usage()
         folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
-        asked = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
+        resolved = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
         if not config.resume:
-            create_run(folder, asked)
+            create_run(folder, resolved)
         store = Store(folder, plan)
         store.note_usage(startup)
         if config.resume:
-            renew_run(folder, asked)
-        note_session(folder, config.seed, workers)
+            renew_run(folder, resolved)
+        probe = probe_precision(tuple(devices)).milliseconds if config.recipe().precision == "auto" else {}
+        note_session(folder, config.seed, workers, probe)
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
         wanted, free = search_bytes(breeding, plan, len(slots)), shutil.disk_usage(folder).free
         screen.line(

@@ -12,7 +12,8 @@ from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder
 from evaluate.data import load
 from evaluate.job import DataSpec, Recipe, recipe
-from evaluate.numerics import Numerics, resolve_precision
+from evaluate.numerics import Numerics
+from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Setting, fresh_network, train
 from evaluate.worker import settle_numerics
 

@@ -6,7 +6,6 @@ split is stratified and depends on the dataset alone, never on the run's seed.
 
 import hashlib
 import json
-import os
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from cgp.errors import BadInput
 from cgp.layers import Shape
 from evaluate.datasets import Raw, dataset, folder_path
+from evaluate.files import cache_root
 from evaluate.job import DataSpec
 
 SPLIT_SEED = 0
@@ -53,10 +53,10 @@ def load(spec: DataSpec, download: bool = False) -> Data:
     or `train_size` asks for more than there is.
     """
     entry = dataset(spec)
-    folder = _cache_root() / _key(spec)
+    folder = cache_root() / _key(spec)
     if not (folder / "meta.json").exists():
         raw = entry.read(spec, download)
-        folder = _cache_root() / _key(spec)  # a download has changed the files the key speaks of
+        folder = cache_root() / _key(spec)  # a download has changed the files the key speaks of
         _write(folder, raw, _split(raw, spec), entry.flip)
     meta = json.loads((folder / "meta.json").read_text())
     # Mode "c" is shared and read-only on disk, yet writable to torch, which warns otherwise.
@@ -72,11 +72,6 @@ def load(spec: DataSpec, download: bool = False) -> Data:
         meta["flip"],
         meta["fingerprint"],
     )
-
-
-def _cache_root() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cgp-evolve"
 
 
 def _key(spec: DataSpec) -> str:

@@ -4,14 +4,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from cgp.errors import BadInput
 from evaluate import worker
-from evaluate.job import Job, Result
+
+Sent = TypeVar("Sent")
+Returned = TypeVar("Returned")
 
 
 class LokySlot:
@@ -38,9 +40,9 @@ class LokySlot:
     def _mark_ready(self, _: "Future[dict[str, Any]]") -> None:
         self.ready_at = time.monotonic()
 
-    def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
+    def submit(self, function: Callable[[Sent], Returned], job: Sent) -> "Future[Returned]":
         """Start `function(job)` in the worker."""
-        future: Future[Result] = self._executor.submit(function, job)
+        future: Future[Returned] = self._executor.submit(function, job)
         return future
 
     def restart(self) -> None:
@@ -77,16 +79,14 @@ def device_names(devices: str) -> list[str]:
     return wanted
 
 
-def local_slots(devices: Sequence[str], workers: int | None) -> list[LokySlot]:
-    """Start `workers` slots in turn over `devices`; by default one per GPU, or one per CPU core.
+def local_slots(devices: Sequence[str], workers: int) -> list[LokySlot]:
+    """Start `workers` slots in turn over `devices`.
 
     Raises BadInput when there would be fewer workers than devices.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = workers if workers is not None else (cores if list(devices) == ["cpu"] else len(devices))
-    if count < len(devices):
-        raise BadInput(f"--workers: {count}; expected at least one for each of {', '.join(devices)}")
-    return [LokySlot(f"slot {n}", devices[n % len(devices)]) for n in range(count)]
+    if workers < len(devices):
+        raise BadInput(f"--workers: {workers}; expected at least one for each of {', '.join(devices)}")
+    return [LokySlot(f"slot {n}", devices[n % len(devices)]) for n in range(workers)]
 
 
 def await_ready(slots: Sequence[LokySlot]) -> list[dict[str, Any]]:

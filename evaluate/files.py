@@ -1,10 +1,16 @@
-"""Names of a model's files, and writing them so that a reader sees all or nothing. No torch."""
+"""Names of files and of the cache, and writing so that a reader sees all or nothing. No torch."""
 
 import os
 import tempfile
 from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"
+
+
+def cache_root() -> Path:
+    """Return the user's folder for datasets and probes; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "cgp-evolve"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

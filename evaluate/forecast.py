@@ -9,9 +9,8 @@ from torch.nn import functional
 from cgp.graph import Graph
 from evaluate.data import Data
 from evaluate.job import Recipe
+from evaluate.memory import OPTIMIZER_COPIES
 from evaluate.train import Setting, fresh_network, make_optimizer
-
-_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}  # of the weights, in the optimizer's state
 
 
 def forecast_seconds(graphs: Sequence[Graph], data: Data, setting: Setting) -> list[float]:
@@ -47,4 +46,4 @@ def _seconds_per_flop(graph: Graph, setting: Setting) -> float:
 
 def forecast_bytes(graph: Graph, recipe: Recipe) -> int:
     """Return the bytes of a model's checkpoints: best weights, last weights, optimizer state."""
-    return 4 * graph.params * (2 + _COPIES[recipe.optimizer])
+    return 4 * graph.params * (2 + OPTIMIZER_COPIES[recipe.optimizer])

@@ -20,7 +20,7 @@ INITIALISATIONS = (
     "orthogonal",
     "default",
 )
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)

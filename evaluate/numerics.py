@@ -9,14 +9,29 @@ import torch
 
 EVALUATION_BATCH = 512  # images; another size rounds differently, so replay must use the same
 
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-def resolve_precision(wanted: str, device: str) -> str:
-    """Return `bf16` or `fp32`: for `auto`, bf16 where `device` computes it natively."""
-    if wanted != "auto":
-        return wanted
+
+def native_precisions(device: str) -> tuple[str, ...]:
+    """Return what `device` (`cpu`, `cuda`, `cuda:1`) computes without emulation, fp32 first."""
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+        with torch.cuda.device(device):
+            bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("fp32", "bf16", "fp16") if bf16 else ("fp32", "fp16")
+    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return ("fp32", "bf16") if bf16 else ("fp32",)
+
+
+def describe_device(device: str) -> dict[str, Any]:
+    """Return what `device` (`cpu` or `cuda`) and this process compute with, whatever the precision."""
+    on_gpu = device == "cuda"
+    return {
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if on_gpu else platform.machine(),
+        "instruction_set": None if on_gpu else torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
 @dataclass(frozen=True)
@@ -24,22 +39,24 @@ class Numerics:
     """A device and the precision to use on it; weights and statistics stay fp32."""
 
     device: str  #: cpu or cuda
-    precision: str  #: fp32 or bf16
+    precision: str  #: fp32, bf16 or fp16
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which networks are run."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+        half = _HALVES.get(self.precision)
+        return torch.autocast(self.device, half or torch.bfloat16, enabled=half is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return a fresh scaler of the loss, without effect unless the precision is fp16.
+
+        The gradients of fp16 leave its range unscaled (Micikevicius et al. 2017).
+        """
+        return torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
     def describe(self) -> dict[str, Any]:
         """Return everything that decides the last bit of a score."""
-        on_gpu = self.device == "cuda"
-        return {
-            "device": self.device,
-            "device_name": torch.cuda.get_device_name() if on_gpu else platform.machine(),
-            "instruction_set": None if on_gpu else torch.backends.cpu.get_cpu_capability(),
+        return describe_device(self.device) | {
             "precision": self.precision,
             "memory_format": "channels_last",
-            "threads": torch.get_num_threads(),
             "evaluation_batch": EVALUATION_BATCH,
-            "torch": torch.__version__,
         }

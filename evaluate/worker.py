@@ -19,7 +19,8 @@ from evaluate.data import load
 from evaluate.inherit import inherit
 from evaluate.job import Job, Result, Status
 from evaluate.memory import peak_memory_mb, reset_peak_memory
-from evaluate.numerics import Numerics, resolve_precision
+from evaluate.numerics import Numerics, describe_device
+from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -43,6 +44,8 @@ def settle_numerics(device: str) -> None:
     global _device
     _device = device
     torch.set_num_threads(1)
+    # cudnn.benchmark picks the convolution that is fastest at the moment, another one perhaps in a replay:
+    # the recorded score would not come back to the last bit.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
 
@@ -58,7 +61,7 @@ def _end_with(driver: int) -> None:
 
 def describe(_: object = None) -> dict[str, Any]:
     """Return what this worker computes with: its first task, and the proof that it started."""
-    return Numerics(_device, resolve_precision("auto", _device)).describe() | {"pid": os.getpid()}
+    return describe_device(_device) | {"pid": os.getpid()}
 
 
 def setting_of(job: Job) -> Setting:

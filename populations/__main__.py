@@ -66,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
         "--recipe", metavar="NAME", help=f"train from scratch on train+validation by {', '.join(RECIPES)}; then test"
     )
     again.add_argument("--epochs", type=int, metavar="N", help="epochs of --recipe")
+    again.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train --recipe by torch.compile; on a CPU it has not paid [default: no]",
+    )
     again.set_defaults(command=replay_model)
 
     for command in (show, best, lineage, again):
@@ -150,6 +156,8 @@ def replay_model(arguments: argparse.Namespace) -> int:
         return _polish(run, model, arguments)
     if arguments.epochs:
         raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
+    if arguments.compile:
+        raise BadInput("--compile: goes with --recipe NAME; a replay computes as recorded")
     again = replay.retrain(run, model) if arguments.retrain else replay.rescore(run, model)
     for name, scores in (("recorded", again.recorded), ("repeated", again.repeated)):
         print(f"{name}  " + "  ".join(f"{metric} {value!r}" for metric, value in scores.items()))
@@ -167,7 +175,7 @@ def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
     print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
-    found, folder = replay.polish(run, model, chosen)
+    found, folder = replay.polish(run, model, chosen, arguments.compile)
     print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images, scored once at the end)")
     print(f"weights: {folder}")
     return 0

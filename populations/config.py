@@ -80,6 +80,7 @@ FLAGS = (
     Flag("evaluation", "augment", bool, None, _from_recipe("shift images, and mirror them where that is fair")),
     Flag("resources", "devices", str, "auto", "auto, cpu, or GPUs such as cuda:0,cuda:1", False),
     Flag("resources", "workers", int, None, "worker processes [default: one per GPU, or per CPU core]", False),
+    Flag("resources", "workers-per-device", str, None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", False),
     Flag("resources", "timeout", float, None, "seconds after which a network's training is killed [default: none]", False),
     Flag("run", "run", str, None, "folder of the run [default: runs/DATASET-N]", False),
     Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
@@ -96,6 +97,7 @@ class Config:
     resume: Path | None = None  #: run folder to go on with
     retry_failed: bool = False
     dry_run: bool = False
+    profile: bool = False
 
     def __getattr__(self, name: str) -> Any:
         """Return the value of a flag."""
@@ -155,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped or killed")
     run.add_argument("--retry-failed", action="store_true", help="with --resume: try again what did not end ok")
     run.add_argument("--dry-run", action="store_true", help="draw a population, show it and its cost, train nothing")
+    run.add_argument(
+        "--profile", action="store_true", help="train the first network for an epoch, show where time goes"
+    )
     return made
 
 
@@ -173,9 +178,13 @@ def parse(argv: Sequence[str]) -> Config:
         raise BadInput("--retry-failed: goes with --resume RUN, which was not given")
     values = _absolute({flag.name.replace("-", "_"): flag.default for flag in FLAGS})
     flags = _absolute(flags)
+    rivals = {name: flags[name] for name in ("workers", "workers_per_device") if flags.get(name) is not None}
+    if len(rivals) == 2:
+        raise BadInput(f"--workers-per-device: {flags['workers_per_device']} goes without --workers; leave one out")
     if resume is not None:
-        values |= _resumed(resume, flags)
-    return Config(_checked(values | flags), resume, given.get("retry_failed", False), given.get("dry_run", False))
+        values |= _resumed(resume, flags) | (dict.fromkeys(("workers", "workers_per_device")) if rivals else {})
+    switches = {name: given.get(name, False) for name in ("retry_failed", "dry_run", "profile")}
+    return Config(_checked(values | flags), resume, **switches)
 
 
 def _absolute(flags: dict[str, Any]) -> dict[str, Any]:
@@ -243,6 +252,9 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     for name in ("population", "offspring", "generations", "workers", "image_size", "train_size"):
         if values[name] is not None and values[name] < 1:
             raise BadInput(f"--{name.replace('_', '-')}: {values[name]}; expected at least 1")
+    each = values["workers_per_device"]
+    if each not in (None, "auto") and not (each.isdecimal() and int(each) > 0):
+        raise BadInput(f"--workers-per-device: {each!r}; expected a number of at least 1, or auto")
     if values["seed"] < 0:
         raise BadInput(f"--seed: {values['seed']}; expected 0 or more")
     if not 0 <= values["mutation_rate"] <= 1:

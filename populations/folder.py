@@ -59,8 +59,11 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def note_session(folder: Path, seed: int, workers: list[dict[str, Any]]) -> None:
-    """Add this session (versions, devices, git revision, seed, command) to `environment.json`."""
+def note_session(folder: Path, seed: int, workers: list[dict[str, Any]], probe: dict[str, float]) -> None:
+    """Add this session (versions, devices, git revision, seed, command) to `environment.json`.
+
+    `probe` holds the milliseconds by which `--precision auto` chose; empty where it had no choice.
+    """
     path = folder / "environment.json"
     sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
     session = {
@@ -72,6 +75,7 @@ def note_session(folder: Path, seed: int, workers: list[dict[str, Any]]) -> None
         "revision": _revision(),
         "seed": seed,
         "workers": [{k: v for k, v in worker.items() if k != "pid"} for worker in workers],
+        "precision_milliseconds": probe,
     }
     write_json(path, {"sessions": [*sessions, session]})
 

@@ -7,6 +7,7 @@ from cgp.genome import draw
 from cgp.graph import Graph
 from evaluate.data import Data
 from evaluate.forecast import forecast_bytes, forecast_seconds
+from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import Numerics
 from evaluate.train import Setting
 from populations.store import Plan
@@ -41,7 +42,18 @@ def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
 
     With `--keep best` only the best network's and those in training lie on disk.
     """
-    rng = np.random.default_rng([plan.seed, _SAMPLE])
-    drawn: list[Graph] = [draw(plan.space, rng).graph(plan.space) for _ in range(_SAMPLE)]
-    mean = sum(forecast_bytes(graph, plan.recipe) for graph in drawn) / _SAMPLE
+    mean = sum(forecast_bytes(graph, plan.recipe) for graph in _sample(plan)) / _SAMPLE
     return round(mean * (strategy.total if plan.keep == "all" else workers + 1))
+
+
+def worker_bytes(plan: Plan, data: Data, device: str) -> int:
+    """Predict the bytes of a worker that trains the median network, by FLOPs, of the space."""
+    median = sorted(_sample(plan), key=lambda graph: graph.flops)[_SAMPLE // 2]
+    kind = device.partition(":")[0]
+    images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
+    return PROCESS_BYTES[kind] + images + predicted_bytes(median, plan.recipe)
+
+
+def _sample(plan: Plan) -> list[Graph]:
+    rng = np.random.default_rng([plan.seed, _SAMPLE])
+    return [draw(plan.space, rng).graph(plan.space) for _ in range(_SAMPLE)]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +94,19 @@ def retrain(run: Run, model: Model) -> Replay:
     return dataclasses.replace(replay, weights_equal=all(torch.equal(a, b) for a, b in pairs))
 
 
-def polish(run: Run, model: Model, recipe: Recipe) -> tuple[dict[str, float], Path]:
+def polish(run: Run, model: Model, recipe: Recipe, compiled: bool = False) -> tuple[dict[str, float], Path]:
     """Train `model` from scratch by `recipe` on training and validation images together.
 
     Returns `accuracy` and `loss` on the test images, scored once at the end, and the folder with
     the weights. An interrupted polish goes on from its last epoch.
+
+    `compiled` trains by torch.compile; weights and scores are the plain network's. On a CPU it does not
+    pay (AVX512-BF16, one thread, bf16, batches of 128 images of 32 x 32, once): 43 s to compile a ResNet
+    genome of depth 20, then steps of 503 ms against 505; 80 s at depth 50, then 1583 ms against 1558. On
+    a GPU it is not measured yet. Raises BadInput where there is no C++ compiler.
     """
+    if compiled:
+        _require_compiler()
     settle_numerics("cuda" if torch.cuda.is_available() else "cpu")
     job = recorded_job(run, model, recipe)
     setting, data = setting_of(job), load(job.data)
@@ -105,14 +114,27 @@ def polish(run: Run, model: Model, recipe: Recipe) -> tuple[dict[str, float], Pa
     folder.mkdir(exist_ok=True)
     network = fresh_network(job.graph, setting)
     images = Images.of(data, ("train", "validation"), setting.numerics.device)
-    kept = ModelFolder(folder, {"job": job.about(), "numerics": setting.numerics.describe()})
+    about = {"job": job.about(), "numerics": setting.numerics.describe() | {"compiled": compiled}}
+    kept = ModelFolder(folder, about)
     kept.discard_corrupt()
+    if compiled:
+        network.compile()
     train(network, images, None, setting, kept)
-    found = score(network, Images.of(data, ("test",), setting.numerics.device), setting)
-    about = {"job": job.about(), "numerics": setting.numerics.describe(), "test": found}
-    write_weights(folder / BEST, network, about)
+    plain = fresh_network(job.graph, setting)  # scoring would compile again, for its own batch sizes
+    plain.load_state_dict(network.state_dict())
+    found = score(plain, Images.of(data, ("test",), setting.numerics.device), setting)
+    about |= {"test": found}
+    write_weights(folder / BEST, plain, about)
     write_atomically(folder / "polish.json", json.dumps(about, indent=1).encode())
     return found, folder
+
+
+def _require_compiler() -> None:
+    name = os.environ.get("CXX", "g++")  # as torch's inductor looks for it
+    if shutil.which(name) is None:
+        raise BadInput(
+            f"--compile: found no C++ compiler {name!r}; install one, name one by CXX, or leave --compile out"
+        )
 
 
 def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:

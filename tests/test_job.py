@@ -54,7 +54,7 @@ def raiser(error: BaseException) -> Callable[..., NoReturn]:
         ("optimizer", "adma", "--optimizer: unknown 'adma' (did you mean 'adam'?)"),
         ("schedule", "cosin", "--schedule: unknown 'cosin' (did you mean 'cosine'?)"),
         ("init", "orthogonl", "--init: unknown 'orthogonl' (did you mean 'orthogonal'?)"),
-        ("precision", "fp16", "--precision: unknown 'fp16' (did you mean 'bf16'?)"),
+        ("precision", "bf17", "--precision: unknown 'bf17' (did you mean 'bf16'?)"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_flag(field: str, value: object, flag: str) -> None:

@@ -140,6 +140,22 @@ def test_polish_trains_from_scratch_and_reports_a_test(run: Path, ask: Ask) -> N
     assert (run / "best" / "polish-retrain-2" / "best.safetensors").exists()
 
 
+def test_a_compiled_polish_keeps_the_plain_network(run: Path) -> None:
+    done = populations("replay", run, "--recipe", "retrain", "--epochs", "1", "--compile", cwd=run)
+    assert done.returncode == 0, done.stderr
+    folder = run / "best" / "polish-retrain-1"
+    assert json.loads((folder / "polish.json").read_text())["numerics"]["compiled"] is True
+    assert load_file(folder / "best.safetensors").keys() == load_file(run / "best" / "best.safetensors").keys()
+
+
+def test_a_compiled_polish_needs_a_compiler(run: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    code, _, err = ask("replay", run, "--recipe", "retrain", "--compile")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--compile: found no C++ compiler 'no-such-compiler'" in err
+    assert not list(run.glob("models/*/polish*"))
+
+
 def test_a_truncated_checkpoint_affects_its_model_alone(run: Path, ask: Ask) -> None:
     models = load(run).models
     broken, whole = models["id"][0], models["id"][1]
@@ -162,6 +178,7 @@ def test_a_truncated_checkpoint_affects_its_model_alone(run: Path, ask: Ask) -> 
         (("list", "nowhere"), "holds no runs"),
         (("replay", "RUN", "zzz"), "zzz"),
         (("replay", "RUN", "--epochs", "3"), "--epochs"),
+        (("replay", "RUN", "--compile"), "--compile: goes with --recipe"),
         (("replay", "RUN", "--recipe", "retrian"), "did you mean 'retrain'"),
         (("shwo", "RUN"), "shwo"),
     ],
