@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Benchmark, in_turn
-from benchmarks.overhead import nothing
+from benchmarks.searching import nothing
 from cgp import Shape, Space, draw
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Result, recipe

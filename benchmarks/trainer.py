@@ -17,7 +17,8 @@ from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder
 from evaluate.data import Data
 from evaluate.job import recipe
-from evaluate.numerics import Numerics, resolve_precision
+from evaluate.numerics import Numerics
+from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import settle_numerics
 

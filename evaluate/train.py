@@ -65,6 +65,7 @@ def train(
         row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[0])}
         total = torch.zeros((), device=setting.numerics.device)
         correct = torch.zeros((), dtype=torch.int64, device=setting.numerics.device)
+        scaler = setting.numerics.scaler()
 
         network.train()
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
@@ -72,8 +73,9 @@ def train(
                 logits = network(x)
             loss = functional.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
             scheduler.step()
             total += loss.detach()
             correct += (logits.detach().argmax(1) == y).sum()

@@ -46,6 +46,10 @@ CASES: list[tuple[list[str], str]] = [
     (["--retry-failed"], "--resume"),
     (["--resume", "nowhere"], "nowhere"),
     (["--config", "none.toml"], "none.toml"),
+    (["--racing", "--rungs", "6"], "--rungs: 6"),
+    (["--racing", "--epochs", "1"], "--racing: --epochs 1"),
+    (["--rungs", "1"], "--racing"),
+    (["--inherit", "--keep", "best"], "--inherit"),
 ]
 
 

@@ -1,6 +1,5 @@
 """Racing, ageing and inheritance in searches as their user runs them: real processes, real kills."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,13 @@ HEIR = (*TINY, "--inherit", "--generations", "2", "--run", "r")
 
 
 @pytest.fixture(scope="module")
-def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def race(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished race with one worker."""
     cwd = tmp_path_factory.mktemp("race")
     done = program(*RACE, "--workers", "1", "--run", "r", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert " pruned " in done.stdout
-    yield cwd / "r"
+    return cwd / "r"
 
 
 def test_racing_records_what_it_stopped_with_its_curve(race: Path) -> None:
