@@ -10,7 +10,7 @@ from cgp.errors import BadInput
 
 # Each is a module of this package with `benchmark(quick) -> Benchmark`. Only the one that is asked for
 # is imported, as every process that `peer` spawns imports this file again.
-NAMES = ("growth", "memory", "overhead", "peer", "sampling", "scaling", "store", "trainer")
+NAMES = ("growth", "memory", "overhead", "peer", "recipe", "sampling", "scaling", "search", "store", "trainer")
 
 
 def main() -> int:

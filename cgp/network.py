@@ -148,7 +148,7 @@ def _(layer: Conv, shape: Shape) -> nn.Module:
 
 @_module.register
 def _(layer: Norm, shape: Shape) -> nn.Module:
-    return nn.BatchNorm2d(shape.channels)
+    return nn.BatchNorm2d(shape.channels, momentum=0.3)  # statistics that keep up with a few epochs
 
 
 @_module.register

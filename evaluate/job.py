@@ -18,6 +18,7 @@ INITIALISATIONS = (
     "xavier_normal",
     "xavier_uniform",
     "orthogonal",
+    "dirac",
     "default",
 )
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -71,7 +72,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("fast", 6, 32, "adam", 0.001, "onecycle", label_smoothing=0.1),
+        Recipe("fast", 4, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", augment=False),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
     )

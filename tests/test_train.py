@@ -151,9 +151,20 @@ def test_orthogonal_filters_are_orthonormal(make_job: MakeJob) -> None:
     assert torch.allclose(rows @ rows.T, torch.eye(64), atol=1e-5)
 
 
+def test_dirac_filters_pass_their_channel_on(make_job: MakeJob) -> None:
+    network = initial(make_job, "dirac")
+    for name, channels in (("nodes.0.body.0.weight", 3), ("nodes.1.body.0.weight", 64)):
+        weight = network.get_parameter(name).detach()
+        x = torch.randn(2, weight.shape[1], 5, 5)
+        out = functional.conv2d(x, weight, padding="same")
+        assert torch.equal(out[:, :channels], x[:, :channels])
+        assert not torch.allclose(out[:, channels:], torch.zeros(1)) or channels == len(weight)
+
+
 def test_initialisations_differ_and_start_with_plain_norms(make_job: MakeJob) -> None:
     networks = {init: initial(make_job, init) for init in INITIALISATIONS}
-    sums = {network.get_parameter("head.weight").square().sum().item() for network in networks.values()}
+    name = "nodes.0.body.0.weight"
+    sums = {network.get_parameter(name).square().sum().item() for network in networks.values()}
     assert len(sums) == len(INITIALISATIONS)
     for init, network in networks.items():
         assert (network.get_parameter("nodes.0.body.1.weight") == 1).all()
