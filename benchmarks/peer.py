@@ -1,6 +1,7 @@
 """The 2017 way against this engine: networks per hour at equal validation accuracy.
 
-Registered before the first measurement:
+Fixed before the measurement that is recorded (recipe `fast` was chosen on other images and other
+genomes, see `recipe`):
 
 - Genomes: eight draws, four from set `vgg` at depths 20, 34, 48, 62 and four from `resnet` at 27, 41,
   55, 70; random stream [2017, depth]; at most 1.25 MFLOPs a node, so that it all fits a small machine.

@@ -32,7 +32,7 @@ def benchmark(quick: bool) -> Benchmark:
     settle_numerics(device)
     depths, count = ((20,), 128) if quick else ((20, 50, 70), 1024)
     data = _noise(count, Shape(1, 16, 16))
-    trained = recipe("fast", epochs=1, batch_size=BATCH, precision=resolve_precision("auto", device))
+    trained = recipe("fast", epochs=1, batch_size=BATCH, augment=True, precision=resolve_precision("auto", device))
     setting = Setting(trained, 0, Numerics(device, trained.precision))
     arms: dict[str, Callable[[], float]] = {}
     for depth in depths:

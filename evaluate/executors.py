@@ -1,9 +1,17 @@
-"""Where jobs run: one single-process executor (joblib's loky) per slot, pinned before it starts."""
+"""Where jobs run: one single-process executor (joblib's loky) per slot, pinned before it starts.
 
+On Linux all workers are forked from one server process that has imported torch and nothing more: a
+worker is there in a moment, also after a kill, and workers share the memory that the import takes.
+"""
+
+import contextlib
+import multiprocessing
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
@@ -14,6 +22,27 @@ from evaluate import worker
 
 Sent = TypeVar("Sent")
 Returned = TypeVar("Returned")
+
+_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+
+
+@contextlib.contextmanager
+def _as_workers_begin() -> Iterator[None]:
+    """Let a process started meanwhile have one thread, our import path, and nothing of the main module.
+
+    Without that it would import the whole program, of which a worker needs a part.
+    """
+    changes = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    before, main = dict(os.environ), sys.modules["__main__"]
+    os.environ.update(changes)
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for name in changes:
+            os.environ.pop(name)
+            os.environ.update({name: before[name]} if name in before else {})
 
 
 class LokySlot:
@@ -27,13 +56,12 @@ class LokySlot:
 
     def _open(self) -> tuple[ProcessPoolExecutor, "Future[dict[str, Any]]"]:
         kind, _, index = self.device.partition(":")
-        environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        if kind == "cuda":
-            environment["CUDA_VISIBLE_DEVICES"] = _visible(int(index))
         self.ready_at = None
-        arguments = (kind, os.getpid())
-        executor = ProcessPoolExecutor(1, initializer=worker.start, initargs=arguments, env=environment)
-        ready: Future[dict[str, Any]] = executor.submit(worker.describe)
+        arguments = (kind, _visible(int(index)) if kind == "cuda" else None)
+        executor = ProcessPoolExecutor(1, context=_CONTEXT, initializer=worker.start, initargs=arguments)
+        _CONTEXT.set_forkserver_preload([worker.__name__])
+        with _as_workers_begin():
+            ready: Future[dict[str, Any]] = executor.submit(worker.describe)
         ready.add_done_callback(self._mark_ready)
         return executor, ready
 

@@ -4,8 +4,8 @@ import errno
 import os
 import signal
 import threading
-import time
 import traceback
+from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,18 @@ from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def start(device: str, driver: int) -> None:
-    """Make this process a worker on `device` (`cpu`, or `cuda` with one device visible).
+def start(device: str, visible: str | None) -> None:
+    """Make this process a worker on `device` (`cpu` or `cuda`), where `visible` names the one GPU it may see.
 
-    One CPU thread; ends itself when its parent is no longer the process `driver`, which may have died
-    even before this call; leaves Ctrl-C to the driver.
+    One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
     # loky replaces a worker that has grown by 300 MB, which is what training a network does.
     process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
-    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+    if driver := parent_process():
+        threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     settle_numerics(device)
 
 
@@ -53,9 +55,8 @@ def settle_numerics(device: str) -> None:
 _device = "cpu"
 
 
-def _end_with(driver: int) -> None:
-    while os.getppid() == driver:
-        time.sleep(0.5)
+def _end_with(driver: BaseProcess) -> None:
+    driver.join()
     os._exit(1)
 
 

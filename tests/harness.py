@@ -62,9 +62,13 @@ def wait_for(path: Path, pattern: str, count: int, process: "subprocess.Popen[st
 
 
 def workers_of(process: "subprocess.Popen[str]") -> list[int]:
-    """Return the process ids of the loky workers of a driver."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """Return the process ids of a driver's workers, which are children of its fork server."""
+    servers = [pid for pid in _children(process.pid) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for server in servers for pid in _children(server)]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def kill_hard(process: "subprocess.Popen[str]") -> None:

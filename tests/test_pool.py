@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cgp.errors import BadInput
+from evaluate import worker
 from evaluate.executors import LokySlot, await_ready, device_names, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
@@ -190,14 +191,20 @@ def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[LokySlot], make_job: 
     assert len({result.metrics["pid"] for result in after.values()}) == 2
 
 
-def test_a_workers_start_is_not_the_jobs_time(cache_root: Path, make_job: MakeJob) -> None:
+def test_a_workers_start_is_not_the_jobs_time(
+    cache_root: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def quick(job: Job) -> Result:  # sent by value: this module need not be imported in the job's time
         return Result("ok")
 
+    def slowly(device: str, visible: str | None) -> None:
+        time.sleep(1)
+
+    monkeypatch.setattr(worker, "start", slowly)
     began = time.monotonic()
     with Pool(local_slots(["cpu"], 1), quick, timeout=0.5) as pool:
         assert run(pool, [make_job()])[0].status == "ok"
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - began > 1
 
 
 # The end

@@ -241,7 +241,7 @@ def test_config_file_is_overridden_by_flags_and_recorded(tmp_path: Path) -> None
     done = program("--config", "c.toml", "--num_max_depth", "3", "--run", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "r" / "config.json").read_text())
-    assert (config["num_max_depth"], config["epochs"], config["lr"]) == (3, 1, 0.001)
+    assert (config["num_max_depth"], config["epochs"], config["lr"]) == (3, 1, 0.03)
     environment = json.loads((tmp_path / "r" / "environment.json").read_text())
     assert environment["sessions"][0]["packages"]["torch"]
 
