@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from joblib import wrap_non_picklable_objects
 
 from cgp.errors import BadInput
-from evaluate import worker
 from evaluate.executors import LokySlot, await_ready, device_names, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
@@ -200,7 +200,7 @@ def test_a_workers_start_is_not_the_jobs_time(
     def slowly(device: str, visible: str | None) -> None:
         time.sleep(1)
 
-    monkeypatch.setattr(worker, "start", slowly)
+    monkeypatch.setattr("evaluate.worker.start", wrap_non_picklable_objects(slowly))
     began = time.monotonic()
     with Pool(local_slots(["cpu"], 1), quick, timeout=0.5) as pool:
         assert run(pool, [make_job()])[0].status == "ok"
