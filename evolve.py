@@ -90,7 +90,7 @@ def retry_failed(pool: Pool, store: Store) -> None:
 
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
     """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
-    pairs = pool.settle()
+    pairs = pool.settle(0) if store.has_news else pool.settle()
     store.note_usage(pool.usage())  # on the disk with the results that follow
     for job, result in pairs:
         if result.status != "interrupted":

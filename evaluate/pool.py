@@ -54,7 +54,7 @@ class Usage:
     """Where the slots' time went so far, in seconds."""
 
     slots: int
-    settled: int  #: jobs that ended
+    settled: int  #: stretches of training that ended
     wall: float  #: since the pool was opened
     busy: dict[str, float]  #: of all slots together, by the status that jobs ended in; `running` of those that run
 
@@ -72,7 +72,8 @@ class Pool:
         self._retries: deque[Job] = deque()
         self._opened_at = time.monotonic()
         self._busy = defaultdict[str, float](float)  # seconds by status
-        self.settled = 0  #: jobs that ended here, with whatever result
+        self.settled = 0  #: stretches of training that ended here, with whatever result
+        self.numbers: set[int] = set()  #: of the jobs that they belong to
 
     @property
     def free(self) -> int:
@@ -104,14 +105,15 @@ class Pool:
             raise RuntimeError(f"job {job.number} submitted to a pool with no free slot of {len(self.slots)}")
         self._start(job, retried=False)
 
-    def settle(self) -> list[tuple[Job, Result]]:
-        """Wait a tick for jobs in flight and return those that have a result, in order of number."""
+    def settle(self, tick: float = TICK_S) -> list[tuple[Job, Result]]:
+        """Wait up to `tick` seconds for jobs in flight; return those that have a result, in order of number."""
         if self._retries and not self._running:
             self._start(self._retries.popleft(), retried=True)
-        done, _ = wait(self._running, timeout=TICK_S, return_when=FIRST_COMPLETED)
+        done, _ = wait(self._running, timeout=tick, return_when=FIRST_COMPLETED)
         settled = [self._finish(future) for future in done] + self._kill_overdue()
         pairs = [pair for pair in settled if pair]
         self.settled += len(pairs)
+        self.numbers.update(job.number for job, _ in pairs)
         return sorted(pairs, key=lambda pair: pair[0].number)
 
     def _start(self, job: Job, retried: bool) -> None:

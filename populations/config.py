@@ -81,7 +81,7 @@ FLAGS = (
     Flag("resources", "devices", str, "auto", "auto, cpu, or GPUs such as cuda:0,cuda:1", False),
     Flag("resources", "workers", int, None, "worker processes [default: one per GPU, or per CPU core]", False),
     Flag("resources", "workers-per-device", str, None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", False),
-    Flag("resources", "timeout", float, None, "seconds after which a network's training is killed [default: none]", False),
+    Flag("resources", "timeout", float, None, "seconds after which a training (racing: a stretch of it) is killed [default: none]", False),
     Flag("run", "run", str, None, "folder of the run [default: runs/DATASET-N]", False),
     Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
 )

@@ -7,7 +7,6 @@ take is learned from the results so far. That changes only when a job runs, neve
 import dataclasses
 
 import numpy as np
-from scipy.optimize import nnls
 
 from evaluate.job import Job, Result
 from populations.racing import Race
@@ -32,7 +31,7 @@ class CostModel:
         seconds = sum(row["seconds"] for row in curve) / len(curve)
         self._seen = [*self._seen[1 - _LATEST :], (graph.flops / 1e9, graph.conv_layers, seconds)]
         table = np.array(self._seen)
-        self._weights = nnls(table[:, :2], table[:, 2])[0]
+        self._weights = np.maximum(0, np.linalg.lstsq(table[:, :2], table[:, 2])[0])
 
     def expected(self, job: Job) -> float:
         """Return the seconds per epoch to be expected of `job`; before the first result, any measure of it."""

@@ -73,7 +73,7 @@ class Screen:
         """Show networks done, in flight and per hour, the slots' busy share, and the best so far."""
         if self._bar.disable:
             return
-        per_hour = pool.settled / (time.monotonic() - self._started) * 3600
+        per_hour = len(pool.numbers) / (time.monotonic() - self._started) * 3600
         best = strategy.best.result.metrics["val_accuracy"] if strategy.best else None
         text = (
             f"{pool.busy} in flight · {per_hour:.0f}/h · busy {pool.busy_share:.0%} · "

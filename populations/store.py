@@ -168,6 +168,11 @@ class Store:
         candidate, identity = self._open.pop(number)
         self._news.append(Record(candidate, identity, result, copied))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether records are closed that the strategy has not been told of."""
+        return bool(self._news)
+
     def news(self) -> Iterator[Record]:
         """Yield the records closed since asked last, for the strategy to be told."""
         while self._news:

@@ -111,7 +111,7 @@ def test_resume_with_other_search_flags_names_the_flag(tmp_path: Path, capsys: p
     (tmp_path / "config.json").write_text(__import__("json").dumps(config.resolved(config.recipe())))
     for flags, said in (
         (["--num-max-depth", "71"], "--num-max-depth 71 differs from the run's 70"),
-        (["--lr", "0.5"], "--lr 0.5 differs from the run's 0.001"),
+        (["--lr", "0.5"], "--lr 0.5 differs from the run's 0.03"),
         (["--generations", "1"], "--generations 1 is below"),
     ):
         assert evolve.main(["--resume", str(tmp_path), *flags]) == 2

@@ -52,7 +52,7 @@ def test_checkpoints_describe_themselves(trained: Job, name: str) -> None:
     _, description = read_tensors(Path(trained.folder) / name)
     assert description["job"] == trained.about()
     assert Graph.from_json(description["job"]["graph"]) == trained.graph
-    assert description["job"]["recipe"]["optimizer"] == "adam"
+    assert description["job"]["recipe"]["optimizer"] == "sgd"
     assert description["numerics"]["torch"] == torch.__version__
     assert description["numerics"]["precision"] == "fp32"
     assert description["numerics"]["data_fingerprint"] == load(trained.data).fingerprint

@@ -1,5 +1,6 @@
 """Racing: who goes on is decided in order of job number, whatever order results arrive in."""
 
+import dataclasses
 import random
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgp import BadInput
+from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.job import DataSpec, Job, Result, recipe
 from populations.racing import Race, default_rungs, rungs_of
+from populations.record import Candidate, Record
 from populations.schedule import Schedule
 
 CHAIN = Graph.chain(["conv_8_3"], Shape(1, 8, 8), 10)
@@ -139,3 +142,53 @@ def test_rungs_beyond_the_epochs_or_out_of_order_are_refused(text: str) -> None:
 def test_one_epoch_cannot_be_raced() -> None:
     with pytest.raises(BadInput, match="--racing: --epochs 1 "):
         rungs_of(None, recipe("fast", epochs=1))
+
+
+# The order in which jobs start
+
+
+def sized(number: int, blocks: int) -> Job:
+    return dataclasses.replace(job(number), graph=Graph.chain(["conv_8_3"] * blocks, Shape(1, 8, 8), 10))
+
+
+def told(one: Job, seconds: float, copied: bool = False) -> Record:
+    genome = Genome((0,), (0,), 1)
+    row = {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0, "seconds": seconds}
+    return Record(Candidate(one.number, 0, None, genome, one.graph), one.id, Result("ok", {}, [row]), copied)
+
+
+def test_the_longest_expected_starts_first() -> None:
+    schedule = Schedule()
+    for number, blocks in enumerate((3, 9, 1, 9)):
+        schedule.add(sized(number, blocks))
+    assert [schedule.pop().number for _ in range(4)] == [1, 3, 0, 2]
+    assert len(schedule) == 0
+
+
+def test_what_takes_long_is_learned_from_results() -> None:
+    """Where layers cost time and operations hardly do, the deep and narrow network is the longest."""
+    deep, wide = sized(0, 12), dataclasses.replace(job(1), graph=Graph.chain(["conv_64_5"], Shape(1, 8, 8), 10))
+    assert deep.graph.conv_layers > wide.graph.conv_layers
+    heavy = dataclasses.replace(job(2), graph=Graph.chain(["conv_64_5", "conv_64_5"], Shape(1, 8, 8), 10))
+    schedule = Schedule()
+    schedule.hear(told(sized(5, 1), 1.0))
+    for one, seconds in ((sized(3, 6), 6.0), (wide, 1.0), (heavy, 2.0)):
+        schedule.hear(told(one, seconds))
+    schedule.hear(told(heavy, 900.0, copied=True))
+    assert schedule.cost.expected(deep) == pytest.approx(12, rel=0.01)
+    schedule.add(heavy)
+    schedule.add(deep)
+    assert schedule.pop() == deep
+
+
+def test_a_training_that_passed_a_rung_goes_before_new_ones() -> None:
+    schedule = Schedule(Race((1,), 6))
+    for number, blocks in ((0, 1), (1, 9)):
+        schedule.add(sized(number, blocks))
+    first = schedule.pop()
+    assert (first.number, first.until) == (1, 1)
+    second = schedule.pop()
+    assert schedule.end(second, Result("paused", {"val_accuracy": 0.5}, curve(0, 1))) is None
+    schedule.add(sized(2, 9))
+    assert schedule.prunings() == []
+    assert (schedule.pop().number, schedule.pop().number) == (0, 2)
