@@ -181,7 +181,7 @@ def test_what_takes_long_is_learned_from_results() -> None:
     assert schedule.pop() == deep
 
 
-def test_a_training_that_passed_a_rung_goes_before_new_ones() -> None:
+def test_a_paused_training_waits_for_lower_numbers_and_holds_no_one_up() -> None:
     schedule = Schedule(Race((1,), 6))
     for number, blocks in ((0, 1), (1, 9)):
         schedule.add(sized(number, blocks))
