@@ -181,7 +181,7 @@ def benchmark(quick: bool) -> Benchmark:
         "start, the table of all models, finding a job by number or as the first with its graph; and going "
         "through the loop of a resumed search, for each record",
         "ms",
-        partial(in_turn, arms, 2 if quick else 5),
+        partial(in_turn, arms, 2 if quick else 3),
         ((large, small),),
         "append 1 ms; 100,000 into pandas 1,000 ms; reopen 1,000,000 2,000 ms; look-up microseconds",
     )
