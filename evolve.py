@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -155,7 +156,7 @@ def run(config: Config) -> int:
         show_profile(breeding, plan, data, devices[0].partition(":")[0])
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
-    slots = local_slots(*placement(devices, *asked, lambda: worker_bytes(plan, data, devices[0])))
+    slots = local_slots(*placement(devices, *asked, partial(worker_bytes, plan, data)))
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
         workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
         startup = pool.usage()

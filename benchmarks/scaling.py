@@ -24,14 +24,14 @@ def benchmark(quick: bool) -> Benchmark:
 
     def per_hour(workers: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            pool, trained = Pool(slots[:workers], evaluate), recipe("fast", epochs=1)
+            pool, trained = Pool(slots[:workers], evaluate), recipe("fast", epochs=3)
             return 3600 * networks / timed_search(Path(folder), pool, space, "random", (1, networks), trained).seconds
 
     arms = {"1 worker": lambda: per_hour(1), "2 workers": lambda: per_hour(2)}
     return Benchmark(
         "scaling",
         f"Networks per hour of a random search on 500 digits with one worker and with two, the same {networks} "
-        f"networks of depth {depths[0]} to {depths[1]} (set resnet, one epoch each), workers up before the clock "
+        f"networks of depth {depths[0]} to {depths[1]} (set resnet, three epochs each), workers up before the clock "
         "starts; two workers lose what one of them waits for the last network",
         "networks/h",
         partial(in_turn, arms, 1 if quick else 3),

@@ -18,26 +18,26 @@ _NEAR = 0.95  # of the best throughput is as good, with fewer workers
 
 
 def placement(
-    devices: Sequence[str], workers: int | None, per_device: str | None, precision: str, need: Callable[[], int]
+    devices: Sequence[str], workers: int | None, per_device: str | None, precision: str, need: Callable[[str], int]
 ) -> tuple[list[str], int]:
     """Return the devices over which workers go in turn, and how many workers there are.
 
     By default one for each GPU and each core of a CPU; else `workers` in all, or `per_device`, a number
-    or `auto`. `need` gives the bytes that a worker is predicted to take; it is asked only then. Raises
+    or `auto`. `need` gives the bytes that a worker on a device is predicted to take; it is asked only then. Raises
     BadInput where the workers asked for cannot fit.
     """
     if per_device is None:
         count = workers if workers is not None else (_cores() if list(devices) == ["cpu"] else len(devices))
         placed = [devices[n % len(devices)] for n in range(count)]
         if workers is not None:
-            _refuse_excess("--workers", placed, need())
+            _refuse_excess("--workers", placed, need)
         return list(devices), count
-    each, bytes_each = dict[str, int](), need()
+    each = dict[str, int]()
     for device in dict.fromkeys(devices):
-        most = max(1, free_bytes(device) // bytes_each)
+        most = max(1, free_bytes(device) // need(device))
         each[device] = _chosen(device, precision, most) if per_device == "auto" else int(per_device)
     placed = [device for device in devices for _ in range(each[device])]
-    _refuse_excess("--workers-per-device", placed, bytes_each)
+    _refuse_excess("--workers-per-device", placed, need)
     return placed, len(placed)
 
 
@@ -45,9 +45,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _refuse_excess(flag: str, placed: Sequence[str], bytes_each: int) -> None:
+def _refuse_excess(flag: str, placed: Sequence[str], need: Callable[[str], int]) -> None:
     for device, count in Counter(placed).items():
-        free = free_bytes(device)
+        free, bytes_each = free_bytes(device), need(device)
         if count * bytes_each > free:
             raise BadInput(
                 f"{flag}: {count} workers on {device} need about {count * bytes_each:,} bytes for networks of "

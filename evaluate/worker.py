@@ -107,7 +107,7 @@ def _evaluate(job: Job, folder: ModelFolder) -> Result:
     folder.discard_corrupt()
     network = fresh_network(job.graph, setting)
     share = inherit(network, job.graph, Path(job.inherit)) if job.inherit else None
-    curve = train(network, images, validation, setting, folder)
+    curve = train(network, images, validation, setting, folder)[: job.until]  # it may have been farther, once
     best = best_epoch(curve)
     whole = len(curve) == job.recipe.epochs or out_of_patience(curve, job.recipe.patience)
     return Result(

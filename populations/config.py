@@ -57,7 +57,7 @@ FLAGS = (
     Flag("evolution", "re-evaluate", bool, False, "train a graph again although it was scored before"),
     Flag("evolution", "seed", int, 0, "of the search; children and trainings derive theirs from it"),
     Flag("evolution", "deterministic", bool, False, "of aging: breed as if results came in order of number"),
-    Flag("evolution", "racing", bool, False, "stop trainings that are not among the best third at a rung"),
+    Flag("evolution", "racing", bool, False, "stop trainings whose val_accuracy at a rung is not in the best third"),
     Flag("evolution", "rungs", str, None, "epochs after which racing judges [default: a ninth and a third of them]"),
     Flag("evolution", "inherit", bool, False, "children begin with their parent's weights; the last population, from scratch"),
     Flag("evaluation", "dataset", str, "digits", "digits, mnist, fashion_mnist, kmnist, cifar10, cifar100, svhn, folder:PATH"),
@@ -265,6 +265,10 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         raise BadInput(f"--keep: {values['keep']!r}; expected all or best")
     if values["keep"] == "best" and values["inherit"]:
         raise BadInput("--keep best: drops the weights that --inherit hands on; expected --keep all")
+    if values["deterministic"] and values["strategy"] != "aging":
+        raise BadInput(
+            f"--deterministic: goes with --strategy aging, which was not given; {values['strategy']} always is"
+        )
     if values["rungs"] is not None and not values["racing"]:
         raise BadInput(f"--rungs: {values['rungs']} goes with --racing, which was not given")
     return values

@@ -195,9 +195,9 @@ class Journal:
         self._db.execute("update results set told=0 where number=? and told=1", (number,))
 
     def last_generation(self) -> int:
-        """Return the generation of the last job that was opened; -1 before the first."""
-        row = self._db.execute("select generation from jobs order by number desc limit 1").fetchone()
-        return -1 if row is None else int(row["generation"])
+        """Return the latest generation of which a job was opened; -1 before the first."""
+        value = self._db.execute("select max(generation) from jobs").fetchone()[0]
+        return -1 if value is None else int(value)
 
     def add_generation(self, generation: Generation) -> None:
         """Write a finished generation."""

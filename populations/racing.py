@@ -42,7 +42,7 @@ def rungs_of(text: str | None, recipe: Recipe) -> tuple[int, ...]:
 
 
 class Race:
-    """The scores at every rung, and who goes on."""
+    """The scores (validation accuracy) at every rung, and who goes on."""
 
     def __init__(self, rungs: Sequence[int], window: int) -> None:
         """`rungs` in epochs, ascending; each score is ranked among the last `window` at its rung."""

@@ -71,9 +71,7 @@ class Schedule:
 
     def end(self, job: Job, result: Result) -> Result | None:
         """Take in how `job` ended in its slot; return its result, or None where it only pauses."""
-        if self.race is None or job.until is None:
-            return self._with_curve(job, result)
-        if result.status != "paused":
+        if self.race is None or job.until is None or result.status != "paused":
             return self._with_curve(job, result)
         self._paused[job.number] = job, result
         self._latest[job.number] = result

@@ -183,7 +183,7 @@ class Store:
 
         In the generation under way the new result is told to the strategy. An earlier generation, or
         a job that others were bred after without a barrier, is history: its new result replaces the old
-        one in the tables (see `close_retry`), not in the search that followed from it.
+        one in the tables (see `close_retry`), not in the search that followed from it; it runs no race.
         """
         jobs, under_way = [], self.journal.last_generation()
         for row in self.journal.failed_jobs():
@@ -253,4 +253,5 @@ class Store:
 
 def _candidate(row: sqlite3.Row, space: Space) -> Candidate:
     genome = Genome.from_json(json.loads(row["genome"]), space)
-    return Candidate(row["number"], row["generation"], row["parent"], genome, genome.graph(space), row["heard"])
+    graph, final = genome.graph(space), row["number"] >= FINAL
+    return Candidate(row["number"], row["generation"], row["parent"], genome, graph, row["heard"], final)

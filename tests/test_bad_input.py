@@ -50,6 +50,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--racing", "--epochs", "1"], "--racing: --epochs 1"),
     (["--rungs", "1"], "--racing"),
     (["--inherit", "--keep", "best"], "--inherit"),
+    (["--deterministic"], "--strategy aging"),
 ]
 
 

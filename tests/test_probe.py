@@ -88,7 +88,7 @@ def test_workers_by_default_as_asked_and_automatic() -> None:
     cores = len(os.sched_getaffinity(0))
 
     def places(devices: list[str], workers: int | None = None, each: str | None = None) -> tuple[list[str], int]:
-        return placement(devices, workers, each, "fp32", lambda: 1)
+        return placement(devices, workers, each, "fp32", lambda _: 1)
 
     assert places(["cpu"]) == (["cpu"], cores)
     assert places(["cuda:0", "cuda:1"]) == (["cuda:0", "cuda:1"], 2)
@@ -102,7 +102,7 @@ def test_a_gpu_gets_what_the_probe_finds(fresh_cache: Path, monkeypatch: pytest.
     monkeypatch.setattr(placing, "free_bytes", lambda device: 5000)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "a GPU")
     monkeypatch.setattr(placing, "throughput", lambda device, precision, counts: {n: 10.0 * n for n in counts})
-    assert placement(["cuda:0", "cuda:1"], None, "auto", "bf16", lambda: 1000)[1] == 2 * 4  # 8 do not fit
+    assert placement(["cuda:0", "cuda:1"], None, "auto", "bf16", lambda _: 1000)[1] == 2 * 4  # 8 do not fit
     assert len(list(fresh_cache.glob("probe-*.json"))) == 1  # one kind
 
 
@@ -110,7 +110,7 @@ def test_a_gpu_gets_what_the_probe_finds(fresh_cache: Path, monkeypatch: pytest.
 def test_workers_that_do_not_fit_are_refused(each: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing, "free_bytes", lambda device: 5000)
     with pytest.raises(BadInput, match=r"--workers-per-device: \d workers on cpu need .*[60],000 .*5,000 are free"):
-        placement(["cpu"], None, each, "fp32", lambda: 1000 if each == "6" else 6000)
+        placement(["cpu"], None, each, "fp32", lambda _: 1000 if each == "6" else 6000)
 
 
 def test_the_other_flag_takes_over_on_resume(tmp_path: Path) -> None:

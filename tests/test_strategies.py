@@ -234,6 +234,15 @@ def test_a_resumed_aging_search_breeds_the_same_children(shuffle: int, slots: in
     assert again[: len(opened)] == opened
 
 
+def test_the_best_is_known_as_soon_as_it_is_told() -> None:
+    """Whatever the order in which results count for breeding: the store keeps the weights of `best`."""
+    breeding = strategy("aging", settings())
+    first = breeding.ask(4)
+    breeding.tell(judged(first[2], 0.9))
+    assert breeding.best is not None
+    assert breeding.best.candidate == first[2]
+
+
 # The final ranking of inherited weights
 
 

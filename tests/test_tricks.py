@@ -90,6 +90,13 @@ def test_an_ageing_search_is_resumed_with_what_it_had_heard(tmp_path: Path, coun
     assert len(run.generations) == 3
 
 
+def test_ageing_that_keeps_only_the_best_weights_has_them(tmp_path: Path) -> None:
+    done = program(*AGE, "--deterministic", "--keep", "best", "--workers", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert populations("replay", "r", "best", cwd=tmp_path).returncode == 0
+    assert len(list((tmp_path / "r").glob("models/*/best.safetensors"))) == 1
+
+
 def test_deterministic_ageing_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
     for workers in ("1", "2"):
         done = program(*AGE, "--deterministic", "--workers", workers, "--run", workers, cwd=tmp_path)

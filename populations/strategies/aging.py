@@ -98,6 +98,7 @@ class Aging(Strategy):
         if not 0 <= number < self._asked or number in self._told:
             raise ValueError(f"told of job {number}, which is not waited for")
         self._told[number] = record
+        self.hall_of_fame.update(self.scored([record]))
         if number not in self._recalled:
             self._arrived.append(number)
         closed = list[Generation]()
@@ -106,7 +107,6 @@ class Aging(Strategy):
             for individual in self.scored(self._heard[-1:]):
                 self._scored.append(individual)
                 self._places.append(len(self._heard))
-                self.hall_of_fame.update([individual])
             if len(self._heard) == sum(map(self.size, range(self._closed + 1))):
                 closed.append(self._close())
         return closed

@@ -83,6 +83,11 @@ class Strategy(ABC):
         return self.size(0) + sum(map(self.size, range(1, self.settings.generations)))
 
     @property
+    def capacity(self) -> int:
+        """How many individuals the population has at most."""
+        return self.settings.population
+
+    @property
     def best(self) -> Record | None:
         """The best record so far."""
         return self.hall_of_fame[0].record if len(self.hall_of_fame) else None

@@ -26,7 +26,8 @@ class FinalRanking(Strategy):
     @property
     def total(self) -> int:
         """How many networks the search asks for, and its finalists."""
-        return self.searching.total + self.settings.population
+        finalists = len(self.searching.individuals) if self.searching.done else self.searching.capacity
+        return self.searching.total + finalists
 
     @property
     def done(self) -> bool:

@@ -18,6 +18,11 @@ class OnePlusLambda(Generational):
     `population` random genomes start the search; the best becomes the parent.
     """
 
+    @property
+    def capacity(self) -> int:
+        """One parent."""
+        return 1
+
     def breed(self, rng: np.random.Generator) -> tuple[Genome, Individual]:
         """Return a child of the one parent."""
         return self.child(self.individuals[0], rng), self.individuals[0]
