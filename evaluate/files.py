@@ -13,14 +13,18 @@ def cache_root() -> Path:
     return Path(base) / "cgp-evolve"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to a neighbour of `path`, then move it there: a reader sees all or nothing."""
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write `content` to a neighbour of `path`, then move it there: a reader sees all or nothing.
+
+    Where it is not `durable`, a power cut soon afterwards may take it.
+    """
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(draft).chmod(0o644)
         Path(draft).replace(path)
     except BaseException:

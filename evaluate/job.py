@@ -138,7 +138,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Result":

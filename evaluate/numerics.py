@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-EVALUATION_BATCH = 512  # images; another size rounds differently, so replay must use the same
+EVALUATION_BATCH = 256  # images; another size rounds differently, so replay must use the same
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -131,7 +131,8 @@ class Store:
         folder = self.model_folder(identity)
         folder.mkdir(exist_ok=True)
         genome = candidate.genome.to_json(self.plan.space) | {"graph": candidate.graph.to_json()}
-        write_atomically(folder / "genome.json", json.dumps(genome).encode())
+        genome_file = json.dumps(genome).encode()
+        write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
         return Job(
             candidate.number,
             identity,

@@ -50,7 +50,7 @@ def test_commands_on_a_run(line: str, folder: Path) -> None:
     "arguments", [words for words in SEARCHES if "--resume" not in words and "--config" not in words]
 )
 def test_searches_are_understood(arguments: list[str]) -> None:
-    assert parse(arguments).values["population"] == 6
+    assert parse(arguments).values["population"] == 8
 
 
 def test_the_example_configuration_is_drawn_and_forecast() -> None:
