@@ -148,7 +148,8 @@ def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
     devices = device_names(config.devices)
     breeding, plan, data = compose(config, devices)
-    race = Race(rungs_of(config.rungs, plan.recipe), config.population) if config.racing else None
+    rungs = rungs_of(config.rungs, plan.recipe) if config.racing else ()
+    race = Race(rungs, config.population) if rungs else None
     if config.dry_run:
         dry_run(breeding, plan, data, devices)
         return 0

@@ -57,7 +57,7 @@ FLAGS = (
     Flag("evolution", "re-evaluate", bool, False, "train a graph again although it was scored before"),
     Flag("evolution", "seed", int, 0, "of the search; children and trainings derive theirs from it"),
     Flag("evolution", "deterministic", bool, False, "of aging: breed as if results came in order of number"),
-    Flag("evolution", "racing", bool, False, "stop trainings whose val_accuracy at a rung is not in the best third"),
+    Flag("evolution", "racing", bool, True, "stop trainings whose val_accuracy at a rung is not in the best third"),
     Flag("evolution", "rungs", str, None, "epochs after which racing judges [default: a ninth and a third of them]"),
     Flag("evolution", "inherit", bool, False, "children begin with their parent's weights; the last population, from scratch"),
     Flag("evaluation", "dataset", str, "digits", "digits, mnist, fashion_mnist, kmnist, cifar10, cifar100, svhn, folder:PATH"),
@@ -270,5 +270,5 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
             f"--deterministic: goes with --strategy aging, which was not given; {values['strategy']} always is"
         )
     if values["rungs"] is not None and not values["racing"]:
-        raise BadInput(f"--rungs: {values['rungs']} goes with --racing, which was not given")
+        raise BadInput(f"--rungs: {values['rungs']} goes with --racing, not with --no-racing")
     return values

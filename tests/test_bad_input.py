@@ -47,8 +47,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--resume", "nowhere"], "nowhere"),
     (["--config", "none.toml"], "none.toml"),
     (["--racing", "--rungs", "6"], "--rungs: 6"),
-    (["--racing", "--epochs", "1"], "--racing: --epochs 1"),
-    (["--rungs", "1"], "--racing"),
+    (["--no-racing", "--rungs", "1"], "--racing"),
     (["--inherit", "--keep", "best"], "--inherit"),
     (["--deterministic"], "--strategy aging"),
 ]

@@ -80,10 +80,10 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine", "weight_decay": 0.01,
         "momentum": 0.8, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1, "precision": "fp32",
         "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine", "keep": "best",
-        "download": True, "dataset": f"folder:{tmp_path / 'images'}", "racing": True, "rungs": "1",
+        "download": True, "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
-    # These exclude --workers, --keep best and this strategy; test_probe.py and test_tricks.py see to them.
-    unset = {"workers_per_device": None, "inherit": False, "deterministic": False}
+    # These exclude some of the above; test_probe.py and test_tricks.py see that they take effect.
+    unset = {"workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None}
     assert set(values | unset) == {flag.name.replace("-", "_") for flag in FLAGS}
     make_images(tmp_path / "images")
     spelled = [
