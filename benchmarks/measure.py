@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,7 +59,7 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("torch", "numpy", "deap", "joblib", "pandas")}
         | {"python": platform.python_version()},
         "date": datetime.now(UTC).date().isoformat(),
-        "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
+        "command": f"python -m benchmarks {benchmark.name}",
     }
 
 
