@@ -173,7 +173,7 @@ def test_initialisations_differ_and_start_with_plain_norms(make_job: MakeJob) ->
 
 @pytest.mark.parametrize("init", INITIALISATIONS)
 def test_every_initialisation_trains(make_job: MakeJob, init: str) -> None:
-    result = evaluate(make_job(init=init, epochs=6, train_size=None))
+    result = evaluate(make_job(init=init, epochs=6, lr=0.05, train_size=None))
     assert result.status == "ok"
     assert result.metrics["val_accuracy"] > 0.4  # of ten classes
 
