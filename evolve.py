@@ -179,7 +179,8 @@ def run(config: Config) -> int:
         )
         if config.retry_failed:
             retry_failed(pool, store)
-        breeding.recall(store.journal.history())
+        if breeding.heeds_arrival:
+            breeding.recall(store.journal.history())
         finished = search(breeding, Schedule(race), pool, store, screen)
         store.end()
         if finished:

@@ -1,7 +1,5 @@
 """Whether the search's devices pay: seconds until the best network, trained from scratch, is good enough."""
 
-import contextlib
-import io
 import tempfile
 import time
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Benchmark, Samples
+from benchmarks.searching import silently
 from cgp import Graph, Space
 from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder
@@ -22,7 +21,6 @@ from evaluate.pool import Pool
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, score, train
 from evaluate.worker import evaluate, settle_numerics
-from evolve import search
 from populations.racing import Race, default_rungs
 from populations.record import Record
 from populations.schedule import Schedule
@@ -127,11 +125,8 @@ def _searched(arm: Arm, sizes: tuple[int, int], data: Data, pool: Pool) -> tuple
     race = Race(default_rungs(trained.epochs), POPULATION) if arm.racing else None
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), Plan(space, trained, DATA, seed, True, "all", arm.inherit))
-        with contextlib.redirect_stdout(io.StringIO()):
-            incumbents = _Incumbents(breeding)
-            search(breeding, Schedule(race), pool, store, incumbents)
-        taken = time.perf_counter() - incumbents.began
-        store.end()
+        incumbents = _Incumbents(breeding)
+        taken = silently(breeding, Schedule(race), pool, store, incumbents)
     return incumbents.found, taken
 
 

@@ -1,4 +1,4 @@
-"""A search with nothing but its loop: what `overhead`, `growth` and `scaling` have in common."""
+"""A search with nothing but its loop: what several benchmarks have in common."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from populations.record import Record
 from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
-from populations.strategies import Settings, strategy
+from populations.strategies import Settings, Strategy, strategy
 
 DIGITS = DataSpec("digits", train_size=500)
 
@@ -54,11 +54,15 @@ def timed_search(
     count, size = generations
     plan = Plan(space, trained or recipe("fast"), DIGITS, 0, False, "all")
     breeding = strategy(kind, Settings(space, objectives("val_accuracy,params"), 0, size, size, count, 0.05))
-    store = Store(folder, plan)
+    tally = _Tally(breeding.total)
+    return Searched(silently(breeding, Schedule(), pool, Store(folder, plan), tally), tally.trained)
+
+
+def silently(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, screen: Screen) -> float:
+    """Search to the end, show nothing, end the store and return the seconds that the search took."""
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        tally = _Tally(breeding.total)
-        search(breeding, Schedule(), pool, store, tally)
+        search(breeding, schedule, pool, store, screen)
     seconds = time.perf_counter() - started
     store.end()
-    return Searched(seconds, tally.trained)
+    return seconds

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Benchmark, in_turn
-from benchmarks.searching import nothing
+from benchmarks.searching import nothing, silently
 from cgp import Shape, Space, draw
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Result, recipe
 from evaluate.pool import Pool
-from evolve import search
 from populations import load
 from populations.folder import create_run
 from populations.journal import Journal
@@ -156,13 +155,8 @@ def search_here(folder: Path, networks: int) -> float:
     settings = Settings(
         SPACE, objectives("val_accuracy,params"), 0, POPULATION, POPULATION, networks // POPULATION, 0.05
     )
-    breeding, store = strategy("mu-plus-lambda", settings), Store(folder, PLAN)
-    started = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()):
-        search(breeding, Schedule(), Pool([Here(), Here()], nothing), store, Screen(networks))
-    taken = time.perf_counter() - started
-    store.end()
-    return 1000 * taken / networks
+    breeding, pool = strategy("mu-plus-lambda", settings), Pool([Here(), Here()], nothing)
+    return 1000 * silently(breeding, Schedule(), pool, Store(folder, PLAN), Screen(networks)) / networks
 
 
 def benchmark(quick: bool) -> Benchmark:

@@ -59,6 +59,9 @@ class Images:
         """
         generator = _generator(seed, _ORDER, epoch)
         order = torch.randperm(len(self), generator=generator)[: len(self) // batch * batch]
+        if not augment:
+            yield from map(self.batch, order.to(self.labels.device).split(batch))
+            return
         reach = self.pixels.shape[-1] // 8
         shifts = torch.randint(0, 2 * reach + 1, (2, len(order)), generator=generator)
         sides = torch.randint(0, 2, (len(self),), generator=_generator(seed, _SIDES, 0))
@@ -66,12 +69,10 @@ class Images:
         drawn = [values.to(self.labels.device).split(batch, -1) for values in (order, shifts, mirrored)]
         for index, shift, mirror in zip(*drawn, strict=True):
             x, labels = self.batch(index)
-            if augment:
-                x = _shifted(x, reach, shift)
-                if self.flip:
-                    x = torch.where(mirror.view(-1, 1, 1, 1), x.flip(-1), x)
-                x = x.contiguous(memory_format=torch.channels_last)
-            yield x, labels
+            x = _shifted(x, reach, shift)
+            if self.flip:
+                x = torch.where(mirror.view(-1, 1, 1, 1), x.flip(-1), x)
+            yield x.contiguous(memory_format=torch.channels_last), labels
 
 
 def _generator(seed: int, kind: int, epoch: int) -> torch.Generator:

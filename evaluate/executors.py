@@ -41,8 +41,10 @@ def _as_workers_begin() -> Iterator[None]:
     finally:
         sys.modules["__main__"] = main
         for name in changes:
-            os.environ.pop(name)
-            os.environ.update({name: before[name]} if name in before else {})
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                del os.environ[name]
 
 
 class LokySlot:

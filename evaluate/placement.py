@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from cgp.errors import BadInput
 from evaluate.executors import LokySlot, await_ready, local_slots
@@ -23,9 +24,10 @@ def placement(
     """Return the devices over which workers go in turn, and how many workers there are.
 
     By default one for each GPU and each core of a CPU; else `workers` in all, or `per_device`, a number
-    or `auto`. `need` gives the bytes that a worker on a device is predicted to take; it is asked only then. Raises
-    BadInput where the workers asked for cannot fit.
+    or `auto`. `need` gives the bytes that a worker on a device is predicted to take; it is asked only then, once
+    for each device. Raises BadInput where the workers asked for cannot fit.
     """
+    need = cache(need)
     if per_device is None:
         count = workers if workers is not None else (_cores() if list(devices) == ["cpu"] else len(devices))
         placed = [devices[n % len(devices)] for n in range(count)]

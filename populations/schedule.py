@@ -46,7 +46,7 @@ class Schedule:
         self.race = race
         self.cost = CostModel()
         self._waiting: list[Job] = []
-        self._paused: dict[int, tuple[Job, Result]] = {}
+        self._paused: dict[int, tuple[Job, int, Result]] = {}  # by number: job, rung and result there
         self._latest: dict[int, Result] = {}  # of trainings beyond their first rung, as of their last one
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Schedule:
         """Take in how `job` ended in its slot; return its result, or None where it only pauses."""
         if self.race is None or job.until is None or result.status != "paused":
             return self._with_curve(job, result)
-        self._paused[job.number] = job, result
+        self._paused[job.number] = job, job.until, result
         self._latest[job.number] = result
         self.race.enter(job.number, job.until, result.curve[job.until - 1]["val_accuracy"])
         return None
@@ -85,20 +85,21 @@ class Schedule:
 
     def prunings(self) -> list[tuple[Job, Result]]:
         """Let paused trainings go on where that is decided, and return those that end at their rung."""
+        if self.race is None:
+            return []
         pruned = []
-        for number in sorted(self._paused):
-            job, result = self._paused[number]
-            if self.race is None or job.until is None:
+        for number, (job, rung, result) in sorted(self._paused.items()):
+            goes_on = self.race.verdict(number, rung)
+            if goes_on is None:
                 continue
-            goes_on = self.race.verdict(number, job.until)
-            if goes_on is not None:
-                del self._paused[number]
+            del self._paused[number]
             if goes_on:
-                self._waiting.append(dataclasses.replace(job, until=self.race.after(job.until)))
-            elif goes_on is False:
-                result = dataclasses.replace(result, status="pruned")
-                self.race.leave(number, result, copied=False)
-                pruned.append((job, self._with_curve(job, result)))
+                self._waiting.append(dataclasses.replace(job, until=self.race.after(rung)))
+            else:
+                del self._latest[number]
+                ended = dataclasses.replace(result, status="pruned")
+                self.race.leave(number, ended, copied=False)
+                pruned.append((job, ended))
         return pruned
 
     def hear(self, record: Record) -> None:

@@ -78,6 +78,16 @@ def kill_hard(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+def killed_and_resumed(arguments: tuple[str, ...], cwd: Path, files: str, count: int) -> Path:
+    """Search with two workers, kill -9 the driver once `count` `files` are there, resume; return the run."""
+    process = start(*arguments, "--workers", "2", "--run", "r", cwd=cwd)
+    wait_for(cwd / "r", files, count, process)
+    kill_hard(process)
+    done = program("--resume", "r", "--workers", "2", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "r"
+
+
 def facts(run: Run) -> pd.DataFrame:
     """Return the table of models without what a clock or the system decides."""
     return run.models.drop(columns=TIMES)

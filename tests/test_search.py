@@ -16,6 +16,7 @@ from harness import (
     TINY,
     assert_same_run,
     kill_hard,
+    killed_and_resumed,
     make_images,
     populations,
     program,
@@ -63,12 +64,7 @@ def test_two_workers_make_the_same_run(reference: Path, tmp_path: Path) -> None:
     ],
 )
 def test_kill_9_of_the_driver_loses_nothing(reference: Path, tmp_path: Path, files: str, count: int) -> None:
-    process = start(*TINY, "--workers", "2", "--run", "r", cwd=tmp_path)
-    wait_for(tmp_path / "r", files, count, process)
-    kill_hard(process)
-    done = program("--resume", "r", "--workers", "2", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert_same_run(reference, tmp_path / "r")
+    assert_same_run(reference, killed_and_resumed(TINY, tmp_path, files, count))
 
 
 def test_an_interrupted_training_goes_on_from_its_last_epoch(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import TINY, assert_same_run, facts, kill_hard, populations, program, start, wait_for
+from harness import TINY, assert_same_run, facts, kill_hard, killed_and_resumed, populations, program, start, wait_for
 from populations import load
 from populations.record import FINAL
 
@@ -59,12 +59,7 @@ def test_two_workers_run_the_same_race(race: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("files", "count"), [("models/*/last.safetensors", 2), ("models/*/last.safetensors", 9)])
 def test_kill_9_changes_no_race(race: Path, tmp_path: Path, files: str, count: int) -> None:
-    process = start(*RACE, "--workers", "2", "--run", "r", cwd=tmp_path)
-    wait_for(tmp_path / "r", files, count, process)
-    kill_hard(process)
-    done = program("--resume", "r", "--workers", "2", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert_same_run(race, tmp_path / "r")
+    assert_same_run(race, killed_and_resumed(RACE, tmp_path, files, count))
 
 
 def test_retry_failed_leaves_pruned_networks_alone(race: Path) -> None:

@@ -42,6 +42,11 @@ class Aging(Strategy):
         """Whether every network is told."""
         return len(self._heard) == self.total
 
+    @property
+    def heeds_arrival(self) -> bool:
+        """Unless deterministic."""
+        return not self.settings.deterministic
+
     def recall(self, history: History) -> None:
         """Breed the jobs of earlier sessions from what they were bred from."""
         super().recall(history)
@@ -107,7 +112,7 @@ class Aging(Strategy):
             for individual in self.scored(self._heard[-1:]):
                 self._scored.append(individual)
                 self._places.append(len(self._heard))
-            if len(self._heard) == sum(map(self.size, range(self._closed + 1))):
+            if len(self._heard) == self.through(self._closed):
                 closed.append(self._close())
         return closed
 

@@ -80,7 +80,12 @@ class Strategy(ABC):
     @property
     def total(self) -> int:
         """How many networks the whole search asks for."""
-        return self.size(0) + sum(map(self.size, range(1, self.settings.generations)))
+        return self.through(self.settings.generations - 1)
+
+    @property
+    def heeds_arrival(self) -> bool:
+        """Whether what is bred depends on the order in which results are told, and `recall` is needed."""
+        return False
 
     @property
     def capacity(self) -> int:
@@ -119,6 +124,10 @@ class Strategy(ABC):
     def child(self, parent: Individual, rng: np.random.Generator) -> Genome:
         """Return a mutated copy of `parent` with at least one active gene changed."""
         return forced(parent.genome, self.settings.space, rng, self.settings.mutation_rate)
+
+    def through(self, generation: int) -> int:
+        """How many candidates the generations up to `generation` have: all but the first have one size."""
+        return self.size(0) + generation * self.size(1)
 
     def size(self, generation: int) -> int:
         """How many candidates `generation` has."""

@@ -39,6 +39,11 @@ class FinalRanking(Strategy):
         """The best finalist so far; before that, the best of the search."""
         return super().best or self.searching.best
 
+    @property
+    def heeds_arrival(self) -> bool:
+        """As the search does."""
+        return self.searching.heeds_arrival
+
     def recall(self, history: History) -> None:
         """Hand on what concerns the search; the final ranking has no order."""
         told = tuple(number for number in history.told if number < FINAL)
