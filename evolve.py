@@ -26,6 +26,7 @@ from evaluate.placement import placement
 from evaluate.pool import Pool
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
 from evaluate.profile import profile
+from evaluate.step import refuse_graphs
 from evaluate.train import Setting
 from evaluate.worker import evaluate, settle_numerics
 from populations.config import Config, parse
@@ -104,6 +105,7 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     """Return what breeds, what every job has in common, and the images, or raise BadInput."""
     recipe, spec = config.recipe(), config.data()
     refuse_emulation(recipe.precision, devices)
+    refuse_graphs(recipe, devices)
     goals = objectives(config.objectives)
     data = load(spec, config.download)
     space = Space(

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,7 +30,7 @@ class Benchmark:
     notes: dict[str, Any] = field(default_factory=dict)  #: JSON-able; `samples` may add to it
 
 
-def in_turn(arms: dict[str, Callable[[], float]], repeats: int, warm_up: bool = True) -> Samples:
+def in_turn(arms: Mapping[str, Callable[[], float]], repeats: int, warm_up: bool = True) -> Samples:
     """Run all arms in turn, `repeats` times, after one uncounted turn where `warm_up`."""
     samples: Samples = {name: [] for name in arms}
     for repeat in range(-warm_up, repeats):

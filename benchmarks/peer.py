@@ -16,6 +16,7 @@ genomes, see `recipe`):
   over the seeds run so far is more than 2 points below are not run with later seeds.
 - Accuracy is that of the last epoch in both arms: a maximum over epochs would flatter ours, which
   validates each epoch. A training that fails counts as accuracy 0.
+- Device: the first GPU, where there is one, for both arms; else the CPU.
 - Clock: the 2017 way pays for its processes, as its user does, in each generation; ours starts its
   workers once, and a seed is charged its share.
 
@@ -39,7 +40,7 @@ from benchmarks import way2017
 from benchmarks.measure import Benchmark, Samples
 from cgp import BadInput, Graph, Space, draw
 from evaluate.data import Data, load
-from evaluate.executors import await_ready, local_slots
+from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.job import DataSpec, Job, Recipe, Result, recipe
 from evaluate.pool import Pool
 from evaluate.worker import evaluate
@@ -105,7 +106,7 @@ def _samples(size: Size, folder: Path, notes: dict[str, Any]) -> Samples:
     data = load(spec)
     graphs = _graphs(data, size)
     started = time.monotonic()
-    slots = local_slots(["cpu"], way2017.PROCESSES)
+    slots = local_slots(device_names("auto")[:1], way2017.PROCESSES)
     await_ready(slots)
     start_up = time.monotonic() - started
     with Pool(slots, evaluate) as pool:
@@ -183,7 +184,8 @@ def _peer(graphs: Sequence[Graph], data: Data, spec: DataSpec, seed: int, epochs
     train, validation = (tuple(data.splits[name].tolist()) for name in ("train", "validation"))
     scale = (data.mean[0] / 255, data.std[0] / 255)
     started = time.monotonic()
-    tasks = [way2017.Task(graph, seed, epochs, spec.data_dir, train, validation, *scale) for graph in graphs]
+    device = device_names("auto")[0].partition(":")[0]
+    tasks = [way2017.Task(graph, seed, epochs, spec.data_dir, train, validation, *scale, device) for graph in graphs]
     accuracies = way2017.generations(tasks, GENERATION)
     return Timed(time.monotonic() - started, accuracies)
 

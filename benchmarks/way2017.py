@@ -41,6 +41,7 @@ class Task:
     validation: tuple[int, ...]
     mean: float  #: of a pixel on the scale 0..1
     std: float
+    device: str  #: cpu or cuda
 
 
 def train(task: Task) -> float:
@@ -49,6 +50,7 @@ def train(task: Task) -> float:
     torch.manual_seed(task.seed)
     network = build(task.graph)
     initialise(network, "kaiming_normal")
+    network.to(task.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [round(0.6 * task.epochs)], gamma=0.1)
     plain = [transforms.ToTensor(), transforms.Normalize((task.mean,), (task.std,))]
@@ -60,13 +62,14 @@ def train(task: Task) -> float:
     for _ in range(task.epochs):
         for x, y in loader:
             optimizer.zero_grad()
-            functional.cross_entropy(network(x), y).backward()
+            functional.cross_entropy(network(x.to(task.device)), y.to(task.device)).backward()
             optimizer.step()
         scheduler.step()
     held_out = Subset(MNIST(task.folder, train=True, transform=transforms.Compose(plain)), task.validation)
     network.eval()
     with torch.no_grad():
-        correct = sum(int((network(x).argmax(1) == y).sum()) for x, y in DataLoader(held_out, **LOADING))
+        batches = DataLoader(held_out, **LOADING)
+        correct = sum(int((network(x.to(task.device)).argmax(1).cpu() == y).sum()) for x, y in batches)
     return correct / len(task.validation)
 
 

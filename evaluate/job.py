@@ -41,6 +41,7 @@ class Recipe:
     patience: int = 0  #: epochs without a better validation accuracy before stopping; 0: never stop
     precision: str = "auto"
     augment: bool = True
+    cuda_graphs: bool = False  #: on a GPU, start the kernels of a step as one graph
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -64,6 +65,10 @@ class Recipe:
             raise BadInput(f"--lr: {self.lr}; expected a number above 0")
         if not 0 <= self.label_smoothing < 1:
             raise BadInput(f"--label-smoothing: {self.label_smoothing}; expected 0 <= value < 1")
+        if self.cuda_graphs and self.precision == "fp16":
+            raise BadInput(
+                "--cuda-graphs: not with precision fp16, whose scaling asks for numbers; expected bf16 or fp32"
+            )
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
 

@@ -72,7 +72,8 @@ class Profile:
 def profile(graph: Graph, data: Data, setting: Setting) -> Profile:
     """Train `graph` for the first epoch of the setting's recipe, in this process, and time it."""
     device = setting.numerics.device
-    setting = dataclasses.replace(setting, until=1)
+    eager = dataclasses.replace(setting.recipe, cuda_graphs=False)  # a captured step has no phases
+    setting = dataclasses.replace(setting, recipe=eager, until=1)
     clock = _Clock(on_gpu=device == "cuda")
     images, validation = (Images.of(data, (name,), device) for name in ("train", "validation"))
     network = fresh_network(graph, setting)

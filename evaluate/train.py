@@ -19,6 +19,7 @@ from evaluate.checkpoint import ModelFolder
 from evaluate.initialise import initialise
 from evaluate.job import Recipe
 from evaluate.numerics import EVALUATION_BATCH, Numerics
+from evaluate.step import make_step
 
 Row = dict[str, float]
 
@@ -57,32 +58,23 @@ def train(
     recipe = setting.recipe
     batch = min(recipe.batch_size, len(images))
     optimizer = make_optimizer(network, recipe)
-    scheduler = make_schedule(optimizer, recipe, len(images) // batch)
+    steps = len(images) // batch
+    scheduler = make_schedule(optimizer, recipe, steps)
+    step = make_step(network, optimizer, recipe, setting.numerics)
     curve = folder.resume(network, optimizer, scheduler)
 
     while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
         started = time.perf_counter()
         row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[0])}
-        total = torch.zeros((), device=setting.numerics.device)
-        correct = torch.zeros((), dtype=torch.int64, device=setting.numerics.device)
-        scaler = setting.numerics.scaler()
-
+        step.begin()
         network.train()
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
-            with setting.numerics.autocast():
-                logits = network(x)
-            loss = functional.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
+            step(x, y)
             scheduler.step()
-            total += loss.detach()
-            correct += (logits.detach().argmax(1) == y).sum()
 
-        steps = len(images) // batch
-        row["train_loss"] = float(total) / steps
-        row["train_accuracy"] = int(correct) / (steps * batch)
+        loss, correct = step.sums()
+        row["train_loss"] = loss / steps
+        row["train_accuracy"] = correct / (steps * batch)
         if validation is not None:
             row |= {f"val_{name}": value for name, value in score(network, validation, setting).items()}
         row["seconds"] = time.perf_counter() - started

@@ -78,6 +78,7 @@ FLAGS = (
     Flag("evaluation", "patience", int, None, _from_recipe("stop after so many epochs without improvement, 0 never")),
     Flag("evaluation", "precision", str, None, _from_recipe(", ".join(PRECISIONS))),
     Flag("evaluation", "augment", bool, None, _from_recipe("shift images, and mirror them where that is fair")),
+    Flag("evaluation", "cuda-graphs", bool, None, _from_recipe("on GPUs, start the kernels of a step as one graph")),
     Flag("resources", "devices", str, "auto", "auto, cpu, or GPUs such as cuda:0,cuda:1", False),
     Flag("resources", "workers", int, None, "worker processes [default: one per GPU, or per CPU core]", False),
     Flag("resources", "workers-per-device", str, None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", False),

@@ -82,8 +82,10 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine", "keep": "best",
         "download": True, "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
-    # These exclude some of the above; test_probe.py and test_tricks.py see that they take effect.
-    unset = {"workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None}
+    # These exclude some of the above, or need a GPU; test_probe.py, test_tricks.py and test_step.py try them.
+    unset = {
+        "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None, "cuda_graphs": False,
+    }  # fmt: skip
     assert set(values | unset) == {flag.name.replace("-", "_") for flag in FLAGS}
     make_images(tmp_path / "images")
     spelled = [
