@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -28,15 +28,18 @@ _OPTIMIZER = "optimizer/"  # prefix of the optimizer's tensors beside the networ
 def write_weights(
     path: Path, network: nn.Module, description: dict[str, Any], optimizer: Optimizer | None = None
 ) -> None:
-    """Write the network's tensors, and the optimizer's where given, with `description` (JSON-able)."""
+    """Write the network's tensors, and the optimizer's where given, with `description` (JSON-able).
+
+    With an optimizer it is a stage of a training, of which a power cut may take the last seconds' work.
+    """
     tensors = dict(network.state_dict())
     if optimizer is not None:
         state = optimizer.state_dict()
         description = description | {"param_groups": state["param_groups"]}
         for index, values in state["state"].items():
             tensors |= {f"{_OPTIMIZER}{index}/{name}": value for name, value in values.items()}
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, {"description": json.dumps(description)}))
+    plain = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain, {"description": json.dumps(description)}), durable=optimizer is None)
 
 
 def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -141,6 +144,6 @@ class ModelFolder:
         about |= {"scheduler": scheduler.state_dict(), "curve": curve}
         write_weights(self.path / LAST, network, about, optimizer)
         rows = [",".join(curve[0]), *(",".join(map(repr, row.values())) for row in curve)]
-        write_atomically(self.path / "curve.csv", ("\n".join(rows) + "\n").encode())
+        write_atomically(self.path / "curve.csv", ("\n".join(rows) + "\n").encode(), durable=False)
         if self.stop_file is not None and self.stop_file.exists():
             raise Interrupted

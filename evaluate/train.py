@@ -40,7 +40,7 @@ class Setting:
 
 def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
     """Return the network of `graph` on its device, initialised by recipe and seed alone."""
-    torch.manual_seed(setting.seed)
+    torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
     network = build(graph)
     initialise(network, setting.recipe.init)
     return network.to(setting.numerics.device).to(memory_format=torch.channels_last)

@@ -1,6 +1,7 @@
 """The one function that crosses processes: `evaluate(job)` returns a Result, whatever happens."""
 
 import errno
+import math
 import os
 import signal
 import threading
@@ -34,8 +35,9 @@ def start(device: str, visible: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    # loky replaces a worker that has grown by 300 MB, which is what training a network does.
-    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
+    # Each second loky collects all of torch's garbage and replaces a worker that has grown by 300 MB, which
+    # is what training a network does.
+    process_executor._MEMORY_LEAK_CHECK_DELAY = math.inf
     if driver := parent_process():
         threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     settle_numerics(device)
