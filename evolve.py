@@ -6,53 +6,29 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 
 import dataclasses
 import errno
-import shutil
-import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from types import FrameType
 
 from cgp.errors import BadInput
-from cgp.space import Space
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
-from evaluate.numerics import Numerics
 from evaluate.placement import placement
 from evaluate.pool import Pool
-from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
-from evaluate.profile import profile
+from evaluate.probe import refuse_emulation, resolve_precision
 from evaluate.step import refuse_graphs
-from evaluate.train import Setting
-from evaluate.worker import evaluate, settle_numerics
+from evaluate.worker import evaluate
 from populations.config import Config, parse
-from populations.folder import create_run, next_run, note_session, renew_run
-from populations.forecast import population_table, search_bytes, worker_bytes
+from populations.forecast import dry_run, first_profile, search_bytes, worker_bytes
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen, interpreter
+from populations.session import Stop, open_session
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
-
-
-class Stop:
-    """Ctrl-C or SIGTERM: once, stop asking and let workers checkpoint; twice, at once."""
-
-    def __init__(self, store: Store) -> None:
-        """Take over both signals."""
-        self.asked, self._file = False, store.stop_file
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        self._file.touch()
 
 
 def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, screen: Screen) -> bool:
@@ -108,16 +84,7 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     refuse_graphs(recipe, devices)
     goals = objectives(config.objectives)
     data = load(spec, config.download)
-    space = Space(
-        config.function_set,
-        config.num_min_depth,
-        config.num_max_depth,
-        data.shape,
-        len(data.classes),
-        config.levels_back,
-        config.max_params,
-        config.max_flops,
-    )
+    space = config.space(data.shape, len(data.classes))
     recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
@@ -126,69 +93,32 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     return FinalRanking(breeding) if config.inherit else breeding, plan, data
 
 
-def dry_run(breeding: Strategy, plan: Plan, data: Data, devices: list[str]) -> None:
-    """Print generation 0 as it would be drawn and what the search would cost."""
-    table = population_table(breeding, plan, data, devices[0])
-    print(table.to_string(index=False))
-    total = float(table["seconds"].mean()) * breeding.total
-    print(
-        f"\n{breeding.total} networks, about {total / 60:.0f} minutes on one worker, "
-        f"{search_bytes(breeding, plan, 1) / 1e6:.0f} MB of checkpoints"
-    )
-    print(f"block genes turned away by limits: {dict(breeding.turned_away)}")
-
-
-def show_profile(breeding: Strategy, plan: Plan, data: Data, device: str) -> None:
-    """Train the first genome that would be drawn for one epoch, as a worker does, and print where time goes."""
-    settle_numerics(device)
-    graph, precision = breeding.ask(1)[0].graph, plan.recipe.precision
-    print(f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {device}, {precision}\n")
-    print(profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(device, precision))))
-
-
 def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
     devices = device_names(config.devices)
     breeding, plan, data = compose(config, devices)
     rungs = rungs_of(config.rungs, plan.recipe) if config.racing else ()
-    race = Race(rungs, config.population) if rungs else None
-    if config.dry_run:
-        dry_run(breeding, plan, data, devices)
-        return 0
-    if config.profile:
-        show_profile(breeding, plan, data, devices[0].partition(":")[0])
+    if config.dry_run or config.profile:
+        shown = dry_run if config.dry_run else first_profile
+        print(shown(breeding, plan, data, devices[0]))
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
     slots = local_slots(*placement(devices, *asked, partial(worker_bytes, plan, data)))
     with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
         workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
-        startup = pool.usage()
-        folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
-        resolved = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
-        if not config.resume:
-            create_run(folder, resolved)
-        store = Store(folder, plan)
-        store.note_usage(startup)
-        if config.resume:
-            renew_run(folder, resolved)
-        probe = probe_precision(tuple(devices)).milliseconds if config.recipe().precision == "auto" else {}
-        note_session(folder, config.seed, workers, probe)
+        store = open_session(config, plan, data, workers, pool.usage())
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
-        wanted, free = search_bytes(breeding, plan, len(slots)), shutil.disk_usage(folder).free
-        screen.line(
-            f"{folder}: {breeding.total} networks, about {wanted / 1e6:.0f} MB of checkpoints "
-            f"({free / 1e9:.0f} GB free)"
-        )
+        screen.folder(store.folder, search_bytes(breeding, plan, len(slots)))
         if config.retry_failed:
             retry_failed(pool, store)
         if breeding.heeds_arrival:
             breeding.recall(store.journal.history())
-        finished = search(breeding, Schedule(race), pool, store, screen)
+        finished = search(breeding, Schedule(Race(rungs, config.population) if rungs else None), pool, store, screen)
         store.end()
         if finished:
-            screen.end(folder, breeding)
+            screen.end(store.folder, breeding)
             return 0
-        screen.line(f"stopped; go on with: {interpreter()} evolve.py --resume {folder}")
+        screen.line(f"stopped; go on with: {interpreter()} evolve.py --resume {store.folder}")
         return 130
 
 

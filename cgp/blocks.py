@@ -8,6 +8,7 @@ parameters, FLOPs and the torch module all follow from `layers`.
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import product
 from typing import ClassVar
 
 from cgp.errors import BadInput, did_you_mean
@@ -227,10 +228,7 @@ class FunctionSet:
 
 
 def _names(kind: str, *ranges: Iterable[int]) -> tuple[str, ...]:
-    names = [kind]
-    for values in ranges:
-        names = [f"{name}_{value}" for name in names for value in values]
-    return tuple(names)
+    return tuple("_".join([kind, *map(str, numbers)]) for numbers in product(*ranges))
 
 
 _WIDTHS, _POOLS = (16, 32, 64), ("maxpool", "avgpool")

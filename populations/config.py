@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.errors import BadInput, did_you_mean
+from cgp.layers import Shape
+from cgp.space import Space
 from evaluate.fitness import OBJECTIVES
 from evaluate.job import (
     INITIALISATIONS,
@@ -116,6 +118,12 @@ class Config:
         """Return which images to use."""
         names = ("dataset", "data_dir", "train_size", "image_size")
         return DataSpec(*(self.values[name] for name in names))
+
+    def space(self, image: Shape, classes: int) -> Space:
+        """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
+        names = ("function_set", "num_min_depth", "num_max_depth", "levels_back", "max_params", "max_flops")
+        blocks, fewest, most, back, params, flops = (self.values[name] for name in names)
+        return Space(blocks, fewest, most, image, classes, back, params, flops)
 
     def resolved(self, recipe: Recipe) -> dict[str, Any]:
         """Return every flag with the recipe's own values filled in: what `config.json` records."""

@@ -9,7 +9,9 @@ from evaluate.data import Data
 from evaluate.forecast import forecast_bytes, forecast_seconds
 from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import Numerics
+from evaluate.profile import profile
 from evaluate.train import Setting
+from evaluate.worker import settle_numerics
 from populations.store import Plan
 from populations.strategies import Strategy
 
@@ -23,7 +25,7 @@ def population_table(strategy: Strategy, plan: Plan, data: Data, device: str) ->
     """
     graphs = [candidate.graph for candidate in strategy.ask(strategy.size(0))]
     setting = Setting(plan.recipe, plan.seed, Numerics(device.split(":")[0], plan.recipe.precision))
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "depth": [graph.depth for graph in graphs],
             "conv_layers": [graph.conv_layers for graph in graphs],
@@ -34,7 +36,26 @@ def population_table(strategy: Strategy, plan: Plan, data: Data, device: str) ->
             "mbytes": [round(forecast_bytes(graph, plan.recipe) / 1e6, 1) for graph in graphs],
         }
     )
-    return table
+
+
+def dry_run(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
+    """Return the table, what the search would cost, and which blocks the limits turned away."""
+    table = population_table(strategy, plan, data, device)
+    minutes = float(table["seconds"].mean()) * strategy.total / 60
+    return (
+        f"{table.to_string(index=False)}\n\n{strategy.total} networks, about {minutes:.0f} minutes on one worker, "
+        f"{search_bytes(strategy, plan, 1) / 1e6:.0f} MB of checkpoints\n"
+        f"block genes turned away by limits: {dict(strategy.turned_away)}"
+    )
+
+
+def first_profile(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
+    """Train the first network that would be drawn for one epoch, as a worker does; return where time went."""
+    kind, precision = device.partition(":")[0], plan.recipe.precision
+    settle_numerics(kind)
+    graph = strategy.ask(1)[0].graph
+    found = profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
+    return f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {kind}, {precision}\n\n{found}"
 
 
 def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:

@@ -32,7 +32,7 @@ class Screen:
     def __init__(self, total: int) -> None:
         """Begin a search of `total` networks."""
         self.console = Console(highlight=False, soft_wrap=True)
-        self._done = 0
+        self._done, self._total = 0, total
         self._started = time.monotonic()
         columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
@@ -46,6 +46,11 @@ class Screen:
             self.line(
                 f"{name:8} {found['device']:6} {found['precision']:9} {found['threads']:<7} {found['pid']:>8}  {what}"
             )
+
+    def folder(self, run: Path, wanted: int) -> None:
+        """Show where the run is kept, and the bytes that its checkpoints will want beside those free."""
+        free = shutil.disk_usage(run).free / 1e9
+        self.line(f"{run}: {self._total} networks, about {wanted / 1e6:.0f} MB of checkpoints ({free:.0f} GB free)")
 
     def line(self, text: str) -> None:
         """Show one line, above the bar where there is one."""
