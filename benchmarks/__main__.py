@@ -10,7 +10,19 @@ from cgp.errors import BadInput
 
 # Each is a module of this package with `benchmark(quick) -> Benchmark`. Only the one that is asked for
 # is imported, as every process that `peer` spawns imports this file again.
-NAMES = ("growth", "memory", "overhead", "peer", "recipe", "sampling", "scaling", "search", "store", "trainer")
+NAMES = (
+    "growth",
+    "memory",
+    "overhead",
+    "peer",
+    "ranking",
+    "recipe",
+    "sampling",
+    "scaling",
+    "search",
+    "store",
+    "trainer",
+)
 
 
 def main() -> int:
@@ -18,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, side by side.")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--quick", action="store_true", help="a short form, which writes no result file")
-    parser.add_argument("--data-dir", help="where MNIST/raw lies, for `peer`; or set CGP_DATA")
+    parser.add_argument("--data-dir", help="images of `peer` and `ranking`; or set CGP_DATA")
     arguments = parser.parse_args()
     if arguments.data_dir is not None:
         os.environ["CGP_DATA"] = arguments.data_dir

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,13 @@ OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}  #: of the weights, in the 
 PROCESS_BYTES = {"cpu": 350 * 2**20, "cuda": 600 * 2**20}  #: of one more worker: its own torch; its CUDA context
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_MEMINFO = Path("/proc/meminfo")
+_MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+# Of control groups, version 2 and 1: limit, what is used, statistics, and the file pages in them that can go.
+_GROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 
 
 def reset_peak_memory(device: str) -> None:
@@ -47,13 +54,25 @@ def peak_memory_mb(device: str) -> float:
 
 
 def free_bytes(device: str) -> int:
-    """Return the bytes that `device` (`cpu`, `cuda:0`) could still give to workers."""
+    """Return the bytes that `device` (`cpu`, `cuda:0`) could still give to workers, within a container's limit."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     if _MEMINFO.exists():
         line = next(line for line in _MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))
-        return int(line.split()[1]) * 1024
+        return min(int(line.split()[1]) * 1024, container_free_bytes(_CGROUP))
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def container_free_bytes(root: Path) -> int:
+    """Return what the limit of the control group at `root` leaves; `sys.maxsize` where there is no limit."""
+    for limit, used, statistics, cached in _GROUP_FILES:
+        if (root / limit).exists():
+            most, now = ((root / name).read_text().strip() for name in (limit, used))
+            if most == "max":
+                break
+            counts = dict(line.split() for line in (root / statistics).read_text().splitlines())
+            return int(most) - int(now) + int(counts[cached])
+    return sys.maxsize
 
 
 def predicted_bytes(graph: Graph, recipe: Recipe) -> int:

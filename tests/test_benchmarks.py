@@ -31,13 +31,20 @@ def test_a_quick_run_shows_every_arm_and_writes_nothing(name: str) -> None:
     assert {path: path.read_bytes() for path in RESULTS.iterdir()} == before
 
 
-def test_missing_images_are_said_in_one_line(tmp_path: Path) -> None:
-    done = benchmark("peer", "--quick", CGP_DATA=str(tmp_path))
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("peer", "CGP_DATA: no {}/MNIST/raw/train-images-idx3-ubyte; expected torchvision's unpacked MNIST files: "),
+        ("ranking", "--data-dir: no {}/train/airplane; expected CIFAR-10 as images in class folders "),
+    ],
+    ids=["peer", "ranking"],
+)
+def test_missing_images_are_said_in_one_line(tmp_path: Path, name: str, said: str) -> None:
+    done = benchmark(name, "--quick", CGP_DATA=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"benchmarks: error: CGP_DATA: no {tmp_path}/MNIST/raw/train-images-idx3-ubyte; expected torchvision's "
-        "unpacked MNIST files: name their folder by --data-dir DIR or CGP_DATA\n"
-    )
+    assert done.stderr.startswith(f"benchmarks: error: {said.format(tmp_path)}")
+    assert done.stderr.endswith(" folder by --data-dir DIR or CGP_DATA\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_readme_is_made_from_the_results() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from evaluate import placement as placing
 from evaluate import probe
 from evaluate.executors import LokySlot
 from evaluate.job import recipe
-from evaluate.memory import predicted_bytes
+from evaluate.memory import container_free_bytes, free_bytes, predicted_bytes
 from evaluate.numerics import Numerics, native_precisions
 from evaluate.placement import fewest_near_best, placement, throughput
 from harness import TINY, program
@@ -177,3 +178,39 @@ def test_a_profile_shows_phases_and_operators_and_writes_nothing(tmp_path: Path)
     assert done.stdout.count("aten::") >= 5
     assert "images/s in training" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"memory.max": "900", "memory.current": "500", "memory.stat": "anon 300\ninactive_file 120"}, 520),
+        ({"memory.max": "max", "memory.current": "500", "memory.stat": "inactive_file 120"}, sys.maxsize),
+        (
+            {
+                "memory/memory.limit_in_bytes": "900",
+                "memory/memory.usage_in_bytes": "500",
+                "memory/memory.stat": "cache 150\ntotal_inactive_file 120",
+            },
+            520,
+        ),
+        ({}, sys.maxsize),
+    ],
+)
+def test_a_container_leaves_its_limit_less_what_is_used(tmp_path: Path, files: dict[str, str], free: int) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert container_free_bytes(tmp_path) == free
+
+
+def test_free_memory_is_within_the_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < free_bytes("cpu") <= machine
+    (tmp_path / "memory.max").write_text("1000")
+    (tmp_path / "memory.current").write_text("400")
+    (tmp_path / "memory.stat").write_text("inactive_file 0")
+    monkeypatch.setattr("evaluate.memory._CGROUP", tmp_path)
+    assert free_bytes("cpu") == 600
