@@ -164,10 +164,10 @@ def test_a_kill_between_best_and_last_changes_nothing(
     whole, killed = make_job("whole", epochs=2), make_job("killed", epochs=2)
     expected = evaluate(whole)
 
-    def kill(path: Path, content: bytes) -> None:
+    def kill(path: Path, content: bytes, durable: bool) -> None:
         if path.name == LAST:
             raise KeyboardInterrupt
-        write_atomically(path, content)
+        write_atomically(path, content, durable)
 
     monkeypatch.setattr("evaluate.checkpoint.write_atomically", kill)
     with pytest.raises(KeyboardInterrupt):

@@ -27,7 +27,7 @@ from evaluate.worker import evaluate
 def raiser(error: BaseException) -> Callable[..., NoReturn]:
     """Return a function that raises `error`, whatever it is given."""
 
-    def fail(*arguments: object) -> NoReturn:
+    def fail(*arguments: object, **options: object) -> NoReturn:
         raise error
 
     return fail
