@@ -63,11 +63,11 @@ def test_a_score_once_entered_stays() -> None:
 def test_a_job_of_the_journal_has_its_scores_at_every_rung_that_it_reached() -> None:
     race = Race((1, 3), 6)
     race.leave(0, paused([0.4, 0.5, 0.6]), copied=False)
-    race.leave(1, paused([0.9]), copied=False)
-    race.enter(2, 1, 0.6)
+    race.leave(1, paused([0.3]), copied=False)
+    race.enter(2, 1, 0.5)
     race.enter(2, 3, 0.5)
-    assert race.verdict(2, 1) is False  # job 1 was better there
-    assert race.verdict(2, 3) is False  # job 0 was, and job 1 never came
+    assert race.verdict(2, 1) is True
+    assert race.verdict(2, 3) is False  # job 0 was better there; job 1 never came
     assert (race.after(1), race.after(3)) == (3, None)
 
 
