@@ -87,6 +87,7 @@ def test_a_resumed_run_has_the_flags_that_it_began_with(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     run = recorded(tmp_path / "r", *ASKED)
     before = parse(ASKED)
+    assert json.loads((run / "config.json").read_text())["batch_size"] == RECIPES["fast"].batch_size
     monkeypatch.chdir("/")
     again = parse(["--resume", str(run)])
     assert again.values == before.values | before.resolved(before.recipe()) | {"run": str(run)}

@@ -72,17 +72,18 @@ def test_a_child_of_another_depth_takes_what_there_is(parent: Path, blocks: list
     assert 0 < share < 1
 
 
-def test_a_node_that_reads_another_begins_anew(make_job: Callable[..., Job]) -> None:
-    def joined(second: int) -> Graph:
-        nodes = (*Graph.chain(["conv_4_3"] * 3, IMAGE, 10).nodes, Node("concat", (3, second)), Node("conv_4_1", (4,)))
+@pytest.mark.parametrize("change", [("compress", 1, 2), ("transition", 2, 1)], ids=["inputs", "block"])
+def test_a_node_that_computes_something_else_begins_anew_though_its_tensors_would_fit(
+    make_job: Callable[..., Job], change: tuple[str, int, int]
+) -> None:
+    def joined(block: str, third: int, second: int) -> Graph:
+        nodes = (Node("conv_4_3", (0,)), Node("conv_4_3", (1,)), Node(block, (third,)), Node("concat", (3, second)))
         return Graph(nodes, IMAGE, 10)
 
-    job = make_job(graph=joined(1))
+    job = make_job(graph=joined("compress", 2, 1))
     assert evaluate(job).status == "ok"
-    _, taken, _ = heir(joined(2), Path(job.folder))
-    assert all(taken.values())  # a join has no weights: who reads it keeps its own
-    _, taken, _ = heir(joined(0), Path(job.folder))
-    assert [part for part, same in taken.items() if not same] == ["nodes.4"]
+    _, taken, _ = heir(joined(*change), Path(job.folder))
+    assert taken == {"nodes.0": True, "nodes.1": True, "nodes.2": False, "head": True}
 
 
 def test_a_head_for_other_classes_begins_anew(parent: Path) -> None:
