@@ -2,18 +2,22 @@
 
 import io
 import json
+import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import populations.__main__ as cli
 from harness import TINY, populations, program
 from populations import load
 from populations.frame import MODEL_COLUMNS
+from populations.store import Lock
 
 Ask = Callable[..., tuple[int, str, str]]
 
@@ -190,11 +194,106 @@ def test_bad_input_is_one_line_and_exit_2(finished: Path, ask: Ask, arguments: t
 
 
 def test_a_run_of_an_unknown_version_is_refused(run: Path, ask: Ask) -> None:
-    import sqlite3
-
     database = sqlite3.connect(run / "run.sqlite")
     database.execute("pragma user_version=99")
     database.close()
     code, _, err = ask("show", run)
     assert code == 2
     assert "format 99" in err
+
+
+def rewritten(run: Path, **changes: object) -> None:
+    """Change the recorded numerics of every result."""
+    with sqlite3.connect(run / "run.sqlite") as database:
+        for row, detail in database.execute("select rowid, detail from details").fetchall():
+            result = json.loads(detail)
+            result["numerics"] |= changes
+            database.execute("update details set detail=? where rowid=?", (json.dumps(result), row))
+
+
+def test_replay_names_what_differs_in_how_a_score_was_computed(run: Path, ask: Ask) -> None:
+    rewritten(run, torch="1.0.0", threads=64)
+    out = ask("replay", run)[1]
+    assert f"  torch: recorded 1.0.0, now {torch.__version__}\n" in out
+    assert "  threads: recorded 64, now 1\n" in out
+    assert out.count(", now ") == 2
+
+
+def test_a_difference_that_nothing_recorded_explains_is_said_to_be_so(run: Path, ask: Ask) -> None:
+    with sqlite3.connect(run / "run.sqlite") as database:
+        database.execute("update details set detail=json_set(detail, '$.metrics.val_loss', 9.5)")
+    code, out, _ = ask("replay", run)
+    assert code == 1
+    assert "recorded  val_accuracy 0." in out
+    assert "val_loss 9.5\n" in out
+    assert out.endswith("NOT identical; what differs in how it was computed:\n  nothing that is recorded\n")
+
+
+def test_a_retraining_that_ends_in_other_weights_is_not_identical(run: Path, ask: Ask) -> None:
+    path = run / "best" / "last.safetensors"
+    weights = load_file(path)
+    weights["head.bias"][0] += 1.0
+    save_file(weights, path, {"description": "{}"})
+    code, out, _ = ask("replay", run, "best", "--retrain")
+    assert code == 1
+    assert "weights   differ\n" in out
+
+
+def test_without_its_last_weights_a_retraining_compares_scores_alone(run: Path, ask: Ask) -> None:
+    for path in run.glob("best/*.safetensors"):
+        path.unlink()
+    code, out, _ = ask("replay", run, "best", "--retrain")
+    assert (code, "weights" in out, "identical to the bit" in out) == (0, False, True)
+    code, _, err = ask("replay", run, "best")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no weights are kept for this model (--keep best?); replay it with --retrain" in err
+
+
+@pytest.mark.parametrize(("status", "said"), [("timeout", "timeout"), (None, "open")])
+@pytest.mark.parametrize("how", [(), ("--retrain",), ("--recipe", "fast")])
+def test_a_model_without_a_score_is_not_replayed(
+    run: Path, ask: Ask, status: str | None, said: str, how: tuple[str, ...]
+) -> None:
+    with sqlite3.connect(run / "run.sqlite") as database:
+        if status:
+            database.execute("update details set detail=json_set(detail, '$.status', ?)", (status,))
+        else:
+            database.execute("delete from details")
+    identity = load(run).identity("best")
+    code, _, err = ask("replay", run, "best", *how)
+    assert code == 2
+    assert err == (
+        f"populations: error: model {identity}: its status is {said}; expected ok, so that there is a score "
+        "to compare\n"
+    )
+
+
+def test_the_test_score_that_is_shown_is_the_one_recorded(run: Path, ask: Ask) -> None:
+    _, out, _ = ask("replay", run, "best", "--test")
+    models = load(run).models
+    best = load(run).identity("best")
+    tested = models[models["test_accuracy"].notna()]
+    assert set(tested["id"]) == {best} | set(models[models["same_as"] == best]["id"])
+    assert f"TEST accuracy {tested['test_accuracy'].iloc[0]:.4f}, loss " in out
+    assert "test_accuracy" in ask("show", run)[1].splitlines()[0]
+
+
+def test_a_test_score_is_shown_though_a_driver_holds_the_run(run: Path, ask: Ask) -> None:
+    lock = Lock(run)
+    code, out, _ = ask("replay", run, "best", "--test")
+    lock.release()
+    assert (code, "TEST accuracy" in out) == (0, True)
+    assert f"not recorded: {run}: another driver holds this run (process {os.getpid()} on " in out
+    assert "test_accuracy" not in load(run).models
+
+
+def test_a_polish_that_is_there_is_scored_again_and_not_trained_again(run: Path, ask: Ask) -> None:
+    polish = ("replay", run, "best", "--recipe", "retrain", "--epochs", "1")
+    once = ask(*polish)[1]
+    path = run / "best" / "polish-retrain-1" / "last.safetensors"
+    before = path.stat().st_mtime_ns
+    assert ask(*polish)[1] == once
+    assert path.stat().st_mtime_ns == before
+    about = json.loads((path.parent / "polish.json").read_text())
+    assert f"TEST accuracy {about['test']['accuracy']:.4f}, loss {about['test']['loss']:.4f} " in once
+    assert about["job"]["recipe"]["name"] == "retrain"

@@ -270,3 +270,160 @@ def test_the_final_ranking_trains_the_population_from_scratch_and_has_the_last_w
     assert breeding.done
     assert len(asked) + len(finalists) == breeding.total
     assert breeding.ask(1) == []
+
+
+# Statistics, and who breeds with whom
+
+
+def told_all(breeding: Strategy, accuracies: dict[int, float | None]) -> Generation:
+    """Ask for a generation and tell what its candidates reached, None for a failure; return it, finished."""
+    closed = list[Generation]()
+    for candidate in breeding.ask(99):
+        accuracy = accuracies[candidate.number]
+        closed += breeding.tell(failed(candidate) if accuracy is None else judged(candidate, accuracy))
+    (finished,) = closed
+    return finished
+
+
+def test_a_generations_statistics_are_of_its_own_networks_and_of_the_populations_depths() -> None:
+    breeding = strategy("mu-plus-lambda", settings())
+    first = told_all(breeding, {0: 0.9, 1: 0.8, 2: 0.7, 3: None})
+    children = breeding.ask(3)
+    breeding.tell(judged(children[0], 0.1))
+    breeding.tell(judged(children[1], 0.3))
+    stopped = replace(judged(children[2], 0.99), result=Result("pruned", {"val_accuracy": 0.99}))
+    (second,) = breeding.tell(stopped)
+    assert first.statistics | {"min_depth": 0, "max_depth": 0} == {
+        "generation": 0, "networks": 4, "best": 0.9, "median": 0.8, "min_depth": 0, "max_depth": 0,
+        "pruned": 0, "failed": 1,
+    }  # fmt: skip
+    names = ("generation", "networks", "best", "median", "pruned", "failed")
+    assert [second.statistics[name] for name in names] == [1, 3, 0.3, 0.2, 1, 0]
+    assert second.members == (0, 1, 2, children[1].number)
+    depths = [individual.record.candidate.graph.depth for individual in breeding.individuals]
+    assert [second.statistics[name] for name in ("min_depth", "max_depth")] == [min(depths), max(depths)]
+
+
+def test_the_best_of_a_minimised_objective_is_the_smallest() -> None:
+    breeding = strategy("random", settings("params"))
+    asked = breeding.ask(4)
+    for candidate in asked:
+        closed = breeding.tell(judged(candidate))
+    assert closed[0].statistics["best"] == min(candidate.graph.params for candidate in asked)
+
+
+def test_parents_win_binary_tournaments_of_the_population() -> None:
+    """So nobody's child is the worst's, unless it met itself; the best has about twice its share."""
+    breeding = strategy("mu-plus-lambda", settings(population=4, offspring=400, generations=2))
+    told_all(breeding, {0: 0.1, 1: 0.4, 2: 0.3, 3: 0.2})
+    parents = [candidate.parent for candidate in breeding.ask(1)]
+    counts = [parents.count(number) for number in (1, 2, 3, 0)]
+    assert sum(counts) == 400
+    for count, share in zip(counts, (7 / 16, 5 / 16, 3 / 16, 1 / 16), strict=True):
+        assert count == pytest.approx(400 * share, abs=40)
+
+
+def test_one_plus_lambda_breeds_from_the_best_of_the_first_and_keeps_it_while_children_fail() -> None:
+    breeding = strategy("one-plus-lambda", settings(population=3))
+    assert breeding.capacity == 1
+    assert told_all(breeding, {0: 0.2, 1: 0.6, 2: 0.4}).members == (1,)
+    children = breeding.ask(3)
+    assert {child.parent for child in children} == {1}
+    for child in children:
+        closed = breeding.tell(failed(child))
+    assert closed[0].members == (1,)
+    assert {candidate.parent for candidate in breeding.ask(3)} == {1}
+
+
+def test_a_child_of_a_parent_that_drifted_differs_from_it_still() -> None:
+    breeding = strategy("one-plus-lambda", replace(settings(population=1, generations=9), mutation_rate=0.3))
+    (parent,) = breeding.ask(1)
+    breeding.tell(judged(parent, 0.5))
+    for _ in range(8):
+        children = breeding.ask(3)
+        assert all(child.parent == 0 and child.graph.id != parent.graph.id for child in children)
+        for child in children:
+            breeding.tell(judged(child, 0.4))
+
+
+def test_random_search_draws_everyone_afresh_and_remembers_the_best_of_all() -> None:
+    breeding = strategy("random", settings(generations=2))
+    assert breeding.total == 8  # `offspring` is of those that breed
+    told_all(breeding, {0: 0.1, 1: 0.9, 2: 0.3, 3: 0.8})
+    second = breeding.ask(1)
+    assert [(candidate.number, candidate.parent) for candidate in second] == [(n, None) for n in range(4, 8)]
+    for candidate, accuracy in zip(second, (0.2, 0.85, 0.4, 0.5), strict=True):
+        closed = breeding.tell(judged(candidate, accuracy))
+    assert closed[0].members == (1, 5, 3, 7)
+
+
+def test_what_the_limits_turned_away_is_counted_over_the_whole_search() -> None:
+    pooled = Space("conv_8_3,maxpool", 9, 9, Shape(1, 8, 8), 10)
+    breeding = strategy("random", replace(settings(), space=pooled))
+    breeding.ask(1)
+    assert breeding.turned_away["downsamplings"] > 4
+    assert FinalRanking(breeding).turned_away == breeding.turned_away
+
+
+def test_in_an_ageing_population_failures_take_no_place() -> None:
+    breeding = free_aging(population=2)
+    for accuracy in (0.5, 0.4, None, None, None):
+        (candidate,) = breeding.ask(1)
+        breeding.tell(failed(candidate) if accuracy is None else judged(candidate, accuracy))
+    (child,) = breeding.ask(1)
+    assert (child.number, child.parent, child.heard) == (5, 0, 5)
+
+
+def test_ageing_draws_anew_while_nobody_has_ended_ok() -> None:
+    breeding = free_aging(population=2)
+    for _ in range(4):
+        (candidate,) = breeding.ask(1)
+        assert candidate.parent is None
+        breeding.tell(failed(candidate))
+
+
+def test_the_samples_of_ageing_are_a_quarter_of_the_population() -> None:
+    """With eight alive and samples of two, the best has a child with 1 - 7/8 * 6/7 = a quarter of the chances."""
+    parents = []
+    for seed in range(300):
+        breeding = Aging(replace(settings(population=8), seed=seed, deterministic=False))
+        for candidate in breeding.ask(8):
+            breeding.tell(judged(candidate, (0.5 + candidate.number) / 10))
+        parents += [child.parent for child in breeding.ask(1)]
+    assert parents.count(7) == pytest.approx(300 / 4, abs=30)
+    assert parents.count(0) == 0
+
+
+def test_a_final_ranking_leaves_out_who_failed_and_goes_by_scratch_alone() -> None:
+    breeding = FinalRanking(strategy("random", settings(generations=1)))
+    assert breeding.total == 8
+    told_all(breeding, {0: 0.9, 1: None, 2: 0.7, 3: 0.8})
+    assert breeding.total == 7  # one less survived than could have
+    finalists = breeding.ask(1)
+    assert [candidate.number for candidate in finalists] == [FINAL, FINAL + 3, FINAL + 2]
+    for candidate, accuracy in zip(finalists[:2], (None, 0.3), strict=True):
+        breeding.tell(failed(candidate) if accuracy is None else judged(candidate, accuracy))
+    (finished,) = breeding.tell(judged(finalists[2], 0.6))
+    assert finished.members == (FINAL + 2, FINAL + 3)
+    assert (finished.number, finished.statistics["networks"], finished.statistics["failed"]) == (1, 3, 1)
+    assert breeding.best is not None
+    assert breeding.best.candidate.number == FINAL + 2
+
+
+def test_a_final_ranking_is_told_once_and_only_what_it_asked_for() -> None:
+    breeding = FinalRanking(strategy("random", settings(generations=1)))
+    told_all(breeding, {0: 0.9, 1: 0.1, 2: 0.7, 3: 0.8})
+    first, *_ = breeding.ask(1)
+    breeding.tell(judged(first))
+    stranger = replace(first, number=FINAL + 99)
+    for candidate in (first, stranger):
+        with pytest.raises(ValueError, match=f"told of job {candidate.number}, which the final ranking"):
+            breeding.tell(judged(candidate))
+
+
+def test_the_final_ranking_of_an_ageing_search_recalls_the_search_alone() -> None:
+    searching = free_aging()
+    breeding = FinalRanking(searching)
+    assert breeding.heeds_arrival
+    breeding.recall(History((2, 0, FINAL + 2, 1), {4: 3}))
+    assert searching.history == History((2, 0, 1), {4: 3})

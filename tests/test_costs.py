@@ -1,0 +1,268 @@
+"""What is foretold of networks and searches, against what they are: fields, genes, bytes, places for workers."""
+
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+
+from cgp.errors import BadInput
+from cgp.families import family
+from cgp.genome import Genome, draw
+from cgp.graph import Graph
+from cgp.layers import Shape, joined
+from cgp.mutation import active_genes, forced, neutral
+from cgp.network import build
+from cgp.space import Space
+from evaluate import placement as placing
+from evaluate.data import load
+from evaluate.fitness import objectives
+from evaluate.forecast import forecast_bytes, forecast_seconds
+from evaluate.job import OPTIMIZERS, DataSpec, Job, Result, recipe
+from evaluate.memory import PROCESS_BYTES, peak_memory_mb, predicted_bytes, reset_peak_memory
+from evaluate.numerics import Numerics
+from evaluate.placement import placement
+from evaluate.train import Setting
+from evaluate.worker import evaluate
+from populations.forecast import population_table, search_bytes, worker_bytes
+from populations.store import Plan
+from populations.strategies import strategy
+from test_strategies import SPACE, settings
+
+BLOCKS = ("conv_4_1", "conv_4_3", "conv_4_5_2", "sepconv_4_5", "res_4_3", "res_4_3_2", "dense_2_3")
+OTHERS = ("transition", "compress", "activation", "inception_8", "maxpool", "avgpool")
+IMAGE = Shape(1, 8, 8)
+FAST = recipe("fast", precision="fp32")
+
+
+# Receptive fields, which no counter of torch's tells
+
+
+def touched(graph: Graph) -> tuple[int, int]:
+    """Return how many columns of the image reach the middle of the last map, and how many its next pixel is further.
+
+    Each image of a batch has another column spoiled: what is not a number spreads as far as a network sees.
+    """
+    width = graph.image.width
+    images = torch.ones(width, *graph.image)
+    images[torch.arange(width), :, :, torch.arange(width)] = torch.nan
+    with torch.no_grad():
+        spoiled = build(graph).eval().forward_features(images).isnan().any(1).any(1)
+    middle = spoiled.shape[1] // 2
+    one, following = (spoiled[:, column].nonzero().flatten() for column in (middle, middle + 1))
+    return len(one), int(following[0] - one[0])
+
+
+@settings_of_hypothesis(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(BLOCKS + OTHERS), min_size=1, max_size=4))
+def test_the_receptive_field_and_the_stride_are_what_reaches_a_pixel(blocks: list[str]) -> None:
+    graph = Graph.chain(blocks, Shape(1, 16, 96), 10)
+    assume(graph.receptive_field <= 50)
+    assert touched(graph) == (graph.receptive_field, graph.flows[-1].stride)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("vgg-16", 313.2), ("vgg-19", 398.1), ("resnet-20", 40.8), ("resnet-56", 125.5), ("resnet-110", 252.9)],
+)
+def test_families_take_the_multiply_adds_that_are_quoted_of_them(name: str, millions: float) -> None:
+    graph = family(name.split("-")[0])[name]
+    assert graph.flops / 2e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_maps_of_different_size_cannot_be_joined() -> None:
+    with pytest.raises(BadInput, match=r"concat of maps of different size: \[\(3, 8, 8\), \(3, 8, 4\)\]"):
+        joined([Shape(3, 8, 8), Shape(3, 8, 4)], "concat")
+
+
+# Genes
+
+
+def differing(one: Genome, other: Genome) -> set[int]:
+    """Return the genes in which two genomes differ, counted as `active_genes` does."""
+    genes = ((*genome.blocks, *genome.seconds, genome.depth) for genome in (one, other))
+    return {n for n, (a, b) in enumerate(zip(*genes, strict=True)) if a != b}
+
+
+def neighbours(genome: Genome, space: Space) -> Iterator[tuple[int, Genome]]:
+    """Yield genes that have another value, with the genome that has it; blocks come in pairs of one arity."""
+    count = len(genome.blocks)
+    for n in range(count):
+        blocks, seconds = list(genome.blocks), list(genome.seconds)
+        blocks[n] ^= 1
+        yield n, replace(genome, blocks=tuple(blocks))
+        for other in set(space.second_inputs(n + 1)) - {genome.seconds[n]}:
+            seconds[n] = other
+            yield count + n, replace(genome, seconds=tuple(seconds))
+    yield 2 * count, replace(genome, depth=genome.depth - 1 if genome.depth > space.min_depth else genome.depth + 1)
+
+
+@settings_of_hypothesis(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_active_genes_are_those_that_the_graph_depends_on(seed: int) -> None:
+    space = Space("conv_8_3,conv_8_5,sum,concat", 2, 9, IMAGE, 10)
+    genome, rng = draw(space, np.random.default_rng(seed)), np.random.default_rng(seed)
+    nodes, active = genome.graph(space).nodes, set(active_genes(genome, space))
+    telling = {n for n, other in neighbours(genome, space) if other.graph(space).nodes != nodes}
+    assert telling == active - {9, 10}  # the first two nodes can read the image alone
+    forced_ones = (differing(genome, forced(genome, space, rng, 0.0)) for _ in range(300))
+    assert set().union(*forced_ones) == telling
+    assert not active & differing(genome, neutral(genome, space, rng, 1.0))
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 1.0])
+def test_so_many_genes_change_as_the_rate_says(rate: float) -> None:
+    """Of thirty nodes' blocks, each of which has another value to go to; at least one of them."""
+    space = Space("conv_8_3,conv_8_5,conv_16_3", 30, 30, IMAGE, 10)
+    rng, changed = np.random.default_rng(0), 0
+    for _ in range(200):
+        parent = draw(space, rng)
+        changed += len({n for n in differing(parent, forced(parent, space, rng, rate)) if n < 30})
+    spread = (6000 * rate * (1 - rate)) ** 0.5
+    assert changed == pytest.approx(6000 * rate + 200 * (1 - rate) ** 30, abs=4 * spread)
+
+
+def test_a_parent_with_no_neighbour_within_the_limits_has_itself_as_a_child() -> None:
+    free = Space("conv_8_3,conv_64_3", 3, 3, IMAGE, 10)
+    tight = replace(free, max_params=free.cheapest_graph.params)
+    parent = draw(tight, np.random.default_rng(0))
+    child = forced(parent, tight, np.random.default_rng(1), 1.0)
+    assert child.graph(tight) == parent.graph(tight)
+
+
+# Objectives
+
+
+def test_objectives_are_values_of_graph_and_result_in_the_order_asked_for() -> None:
+    graph = Graph.chain(["conv_8_3"], IMAGE, 10)
+    result = Result("ok", {"val_accuracy": 0.75}, seconds=2.5)
+    goals = objectives("seconds, val_accuracy,flops,params,seconds")
+    assert [(goal.name, goal.weight, goal.value(graph, result)) for goal in goals] == [
+        ("seconds", -1, 2.5), ("val_accuracy", 1, 0.75), ("flops", -1, graph.flops), ("params", -1, graph.params)
+    ]  # fmt: skip
+
+
+# Forecasts
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_bytes_foretold_are_those_of_the_checkpoints(make_job: Callable[..., Job], optimizer: str) -> None:
+    job = make_job(graph=Graph.chain(["conv_64_3"] * 3, IMAGE, 10), optimizer=optimizer, train_size=20)
+    assert evaluate(job).status == "ok"
+    written = sum(path.stat().st_size for path in Path(job.folder).glob("*.safetensors"))
+    assert forecast_bytes(job.graph, job.recipe) == pytest.approx(written, rel=0.05)
+
+
+def test_seconds_are_foretold_in_proportion_to_flops_in_the_order_asked_for() -> None:
+    graphs = [Graph.chain(["conv_8_3"] * depth, IMAGE, 10) for depth in (5, 1, 3)]
+    found = forecast_seconds(graphs, load(DataSpec("digits")), Setting(FAST, 0, Numerics("cpu", "fp32")))
+    assert min(found) > 0
+    assert [seconds / found[0] for seconds in found] == pytest.approx([g.flops / graphs[0].flops for g in graphs])
+
+
+PLAN = Plan(SPACE, FAST, DataSpec("digits"), 7, True, "all")
+
+
+def test_a_dry_run_shows_the_very_networks_that_the_search_draws() -> None:
+    table = population_table(strategy("random", settings()), PLAN, load(PLAN.data), "cpu")
+    graphs = [candidate.graph for candidate in strategy("random", settings()).ask(1)]
+    for name in ("depth", "conv_layers", "params", "receptive_field"):
+        assert list(table[name]) == [getattr(graph, name) for graph in graphs]
+    assert list(table["mflops"]) == [round(graph.flops / 1e6, 1) for graph in graphs]
+    assert list(table["mbytes"]) == [round(forecast_bytes(graph, FAST) / 1e6, 1) for graph in graphs]
+
+
+def test_the_disk_of_a_search_is_for_all_its_networks_or_for_the_best_and_those_in_training() -> None:
+    breeding = strategy("random", settings())
+    each = search_bytes(breeding, replace(PLAN, keep="best"), 0)
+    drawn = [draw(SPACE, np.random.default_rng(seed)).graph(SPACE) for seed in range(300)]
+    assert each == pytest.approx(np.mean([forecast_bytes(graph, FAST) for graph in drawn]), rel=0.3)
+    assert search_bytes(breeding, replace(PLAN, keep="best"), 3) == pytest.approx(4 * each, abs=4)
+    assert search_bytes(breeding, PLAN, 3) == pytest.approx(breeding.total * each, abs=breeding.total)
+
+
+def test_a_worker_needs_its_process_room_for_its_network_and_on_a_gpu_the_images() -> None:
+    data = load(PLAN.data)
+    shares = []
+    for name in ("conv_8_3", "conv_64_3"):  # spaces of one network
+        plan = replace(PLAN, space=Space(name, 3, 3, IMAGE, 10))
+        room = worker_bytes(plan, data, "cpu") - PROCESS_BYTES["cpu"]
+        assert worker_bytes(plan, data, "cuda:1") - PROCESS_BYTES["cuda"] == room + data.images.nbytes
+        shares.append(room / predicted_bytes(plan.space.cheapest_graph, FAST))
+    assert shares[0] == shares[1] >= 1
+
+
+# Memory
+
+
+def test_activations_that_no_way_back_needs_are_not_counted_twice() -> None:
+    """Scoring holds a few maps of a chain, however long it is; training holds all."""
+    small = replace(FAST, batch_size=2)
+    shallow, deep = (Graph.chain(["conv_8_1"] * depth, Shape(1, 64, 64), 10) for depth in (4, 12))
+    assert predicted_bytes(deep, small) < 1.05 * predicted_bytes(shallow, small)
+    large = replace(FAST, batch_size=512)
+    assert predicted_bytes(deep, large) > 2.5 * predicted_bytes(shallow, large)
+
+
+def test_a_peak_is_that_since_it_was_reset() -> None:
+    size = 200 * 2**20
+    with mmap.mmap(-1, size) as memory:
+        memory.write(b"x" * size)
+        high = peak_memory_mb("cpu")
+    reset_peak_memory("cpu")
+    low = peak_memory_mb("cpu")
+    assert high - low > 150
+    with mmap.mmap(-1, size) as memory:
+        memory.write(b"x" * size)
+    assert peak_memory_mb("cpu") - low > 150
+
+
+# Places
+
+
+def placed(asked: list[str], devices: list[str], workers: int | None, each: str | None) -> tuple[list[str], int]:
+    """Place workers that take 100 bytes; `asked` notes of which devices that was asked."""
+
+    def need(device: str) -> int:
+        asked.append(device)
+        return 100
+
+    return placement(devices, workers, each, "fp32", need)
+
+
+@pytest.mark.parametrize(("workers", "each"), [(7, None), (None, "3")])
+def test_workers_are_admitted_as_long_as_they_fit(
+    workers: int | None, each: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = ["cuda:0", "cpu"]
+    monkeypatch.setattr(placing, "free_bytes", lambda device: 400 if device == "cuda:0" else 300)
+    asked = list[str]()
+    expected = (devices, 7) if workers else (["cuda:0"] * 3 + ["cpu"] * 3, 6)
+    assert placed(asked, devices, workers, each) == expected
+    assert sorted(asked) == ["cpu", "cuda:0"]
+    monkeypatch.setattr(placing, "free_bytes", lambda device: 400 if device == "cuda:0" else 299)
+    flag = "--workers" if workers else "--workers-per-device"
+    with pytest.raises(BadInput, match=rf"^{flag}: 3 workers on cpu need about 300 bytes .* at most 2 there$"):
+        placed([], devices, workers, each)
+
+
+def test_memory_is_asked_for_only_where_workers_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "free_bytes", lambda device: 0)
+    asked = list[str]()
+    assert placed(asked, ["cuda:0", "cuda:1"], None, None) == (["cuda:0", "cuda:1"], 2)
+    assert asked == []
+
+
+def test_automatic_workers_are_no_more_than_fit_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
+    monkeypatch.setattr(placing, "free_bytes", lambda device: 550)
+    automatic = partial(placed, [], ["cpu"], None)
+    assert automatic("auto") == (["cpu"] * 5, 5)

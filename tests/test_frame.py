@@ -1,0 +1,269 @@
+"""A run as tables: columns and types, what is missing, who descends from whom; and the commands that print them."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import populations.__main__ as cli
+from cgp.errors import BadInput
+from evaluate.job import Result
+from evaluate.pool import Usage
+from harness import ROOT
+from populations import load
+from populations.folder import create_run
+from populations.frame import MODEL_COLUMNS, Run
+from populations.record import Generation
+from populations.store import Store
+from test_store import PLAN, candidate, ok, opened
+
+TYPES = {
+    **{"id": "str", "job": "int64", "generation": "int64", "parent": "string", "status": "str"},
+    **{"function_set": "str", "depth": "int64", "conv_layers": "int64", "params": "int64", "flops": "int64"},
+    **{"receptive_field": "int64", "val_accuracy": "float64", "val_loss": "float64", "epochs": "Int64"},
+    **{"seconds": "float64", "peak_memory_mb": "float64", "seed": "int64", "same_as": "string"},
+    **{"scratch_share": "float64"},
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A run whose job 0 is ok, 1 timed out, 2 (child of 0) is a copy of it, 3 (child of 2) is open."""
+    create_run(tmp_path / "r", {"function_set": "vgg", "dataset": "digits", "epochs": 6})
+    made = Store(tmp_path / "r", PLAN)
+    made.note_usage(Usage(1, 0, 1.0, {}))
+    first, second = opened(made, candidate(0)), opened(made, candidate(1))
+    made.close(first, ok(0.75))
+    made.close(second, Result("timeout", error="slow"))
+    made.open(candidate(2, like=0, generation=1, parent=0))
+    opened(made, candidate(3, generation=1, parent=2))
+    made.snapshot(Generation(0, (0,), {"generation": 0, "best": 0.75}))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def run(store: Store) -> Run:
+    return load(store.folder)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Return what a command prints."""
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+# Tables
+
+
+def assert_typed(models: pd.DataFrame) -> None:
+    """The table has the documented columns, each of its type."""
+    assert tuple(models) == MODEL_COLUMNS
+    found = {name: str(kind) for name, kind in models.dtypes.items()}
+    text = {"object", "str"}  # what pandas calls plain text differs between versions
+    assert {name: "str" if kind in text else kind for name, kind in found.items()} == TYPES
+
+
+def test_columns_have_one_type_whatever_is_missing(run: Run, tmp_path: Path) -> None:
+    assert_typed(run.models)
+    assert_typed(run.population(0))
+    create_run(tmp_path / "begun", {"function_set": "vgg"})
+    begun = Store(tmp_path / "begun", PLAN)
+    opened(begun, candidate(0))
+    assert_typed(load(begun.folder).models)
+    begun.end()
+
+
+def test_what_is_missing_is_empty_and_never_zero(run: Run) -> None:
+    models = run.models.set_index("status")
+    for status in ("timeout", "open"):
+        row = models.loc[status]
+        assert row[["val_accuracy", "val_loss", "epochs", "seconds", "peak_memory_mb", "same_as"]].isna().all()
+        assert row[["depth", "params", "flops", "seed"]].notna().all()
+
+
+def test_a_row_tells_what_its_graph_costs(run: Run) -> None:
+    graph = candidate(3).graph
+    row = run.models.iloc[3]
+    names = ("depth", "conv_layers", "params", "flops", "receptive_field")
+    assert [row[name] for name in names] == [getattr(graph, name) for name in names]
+    assert row["function_set"] == "vgg"
+
+
+def test_parents_are_named_by_id_and_draws_have_none(run: Run) -> None:
+    ids = list(run.models["id"])
+    assert run.lineage["parent"].fillna("").tolist() == ["", "", ids[0], ids[2]]
+    assert list(run.ancestors(ids[3])["id"]) == [ids[0], ids[2], ids[3]]
+    assert list(run.ancestors(ids[1])["id"]) == [ids[1]]
+
+
+def test_a_copy_has_the_score_but_neither_curve_nor_seconds_of_its_own(run: Run) -> None:
+    first, copy = run.models.iloc[0], run.models.iloc[2]
+    assert (copy["same_as"], copy["val_accuracy"], copy["seconds"]) == (first["id"], 0.75, 0.0)
+    assert list(run.curves["id"]) == [first["id"]]
+
+
+def test_a_copy_is_looked_up_as_the_model_it_copies(run: Run, store: Store) -> None:
+    first, copy = run.models["id"][0], run.models["id"][2]
+    model = run.model(copy)
+    assert (model.id, model.number, model.graph) == (first, 0, candidate(0).graph)
+    assert model.folder == store.folder / "models" / first
+    assert model.result == ok(0.75)
+
+
+def test_an_open_model_has_no_result(run: Run) -> None:
+    assert run.model(run.models["id"][3]).result is None
+
+
+def test_only_the_last_attempt_is_shown(store: Store) -> None:
+    store.close(opened(store, candidate(5)), Result("lost", error="gone"))
+    (job,) = [job for job in store.retry_failed() if job.number == 5]
+    store.close_retry(job, ok(0.9))
+    run = load(store.folder)
+    assert list(run.models["status"]) == ["ok", "timeout", "ok", "open", "ok"]
+    assert list(run.curves["val_accuracy"]) == [0.75, 0.9]
+
+
+def test_a_test_score_is_shown_for_copies_too_and_empty_elsewhere(store: Store) -> None:
+    assert "test_accuracy" not in load(store.folder).models
+    store.journal.add_test_score(0, 0.875, 0.3)
+    again = load(store.folder).models
+    assert tuple(again) == (*MODEL_COLUMNS, "test_accuracy")
+    assert again["test_accuracy"].fillna(-1).tolist() == [0.875, -1, 0.875, -1]
+
+
+def test_sessions_tell_their_slots_and_what_they_did(store: Store) -> None:
+    store.note_usage(Usage(1, 1, 9.0, {"ok": 2.5}))
+    row = load(store.folder).sessions.iloc[0]
+    assert (row["slots"], row["startup"], row["wall"], row["busy"]) == (1, 1.0, 9.0, {"ok": 2.5})
+
+
+def test_a_model_is_found_by_the_beginning_of_its_id_alone(run: Run, store: Store) -> None:
+    identity = run.models["id"][1]
+    assert run.identity(identity[:11]) == run.identity(identity) == identity
+    for name, found in (("", "found [0-9a-f]+, "), ("g", "found none"), (identity + "0", "found none")):
+        with pytest.raises(BadInput, match=f"model '{name}' of .*: {found}.*expected"):
+            run.identity(name)
+
+
+def test_best_is_the_model_that_the_link_names(run: Run, store: Store) -> None:
+    with pytest.raises(BadInput, match="no best model yet"):
+        run.identity("best")
+    (store.folder / "best").symlink_to(Path("models") / run.models["id"][0])
+    assert run.identity("best") == run.models["id"][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("run.sqlite", "spam " * 100, "not a readable journal"),
+        ("config.json", '{"function_set": ', "config.json: cannot be read"),
+        ("run.sqlite", None, "not a run folder, it has no run.sqlite"),
+    ],
+)
+def test_a_damaged_run_names_its_file(
+    store: Store, capsys: pytest.CaptureFixture[str], name: str, content: str | None, said: str
+) -> None:
+    store.end()
+    path = store.folder / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    assert cli.main(["show", str(store.folder)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("populations: error: ")
+    assert said in err
+
+
+# Commands
+
+
+def test_csv_and_json_hold_the_table_with_missing_values_empty(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "show", run.folder, "--format", "csv")
+    head, *lines = csv.reader(io.StringIO(text))
+    assert head == list(MODEL_COLUMNS)
+    assert [[cell == "" for cell in line] for line in lines] == run.models.isna().to_numpy().tolist()
+    rows = json.loads(shown(capsys, "show", run.folder, "--format", "json"))
+    assert [list(row) for row in rows] == [list(MODEL_COLUMNS)] * 4
+    assert [row["val_accuracy"] for row in rows] == [0.75, None, 0.75, None]
+    assert [row["parent"] for row in rows] == [None, None, rows[0]["id"], rows[2]["id"]]
+
+
+def test_the_table_is_short_enough_for_a_terminal_and_has_no_nan(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, *rows = shown(capsys, "show", run.folder).splitlines()
+    assert head.split() == [
+        *("id", "job", "generation", "parent", "status", "depth", "conv_layers", "params", "val_accuracy", "seconds")
+    ]
+    assert len(rows) == 4
+    assert max(map(len, rows)) <= 120
+    assert rows[0].split()[-2:] == ["0.7500", "2.0000"]
+    assert not any(word in row for row in rows for word in ("nan", "NaN", "<NA>", "None"))
+
+
+def test_sorting_puts_the_greatest_first_the_lower_job_before_its_equal_and_the_missing_last(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = json.loads(shown(capsys, "show", run.folder, "--sort", "val_accuracy", "--format", "json"))
+    assert [row["job"] for row in rows] == [0, 2, 1, 3]
+    rows = json.loads(shown(capsys, "show", run.folder, "--sort", "job", "--format", "json"))
+    assert [row["job"] for row in rows] == [3, 2, 1, 0]
+
+
+def test_list_has_a_row_for_each_run_best_first_or_not(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    create_run(run.folder.parent / "a", {"function_set": "resnet", "dataset": "mnist"})
+    Store(run.folder.parent / "a", PLAN).end()
+    rows = json.loads(shown(capsys, "list", run.folder.parent, "--format", "json"))
+    assert rows == [
+        {"run": str(run.folder.parent / "a"), "dataset": "mnist", "function_set": "resnet"}
+        | {"networks": 0, "ok": 0, "best_val_accuracy": None},
+        {"run": str(run.folder), "dataset": "digits", "function_set": "vgg"}
+        | {"networks": 4, "ok": 2, "best_val_accuracy": 0.75},
+    ]
+
+
+def test_best_is_its_row_and_as_a_table_its_blocks_too(
+    run: Run, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity, graph = run.models["id"][0], candidate(0).graph
+    (store.folder / "best").symlink_to(Path("models") / identity)
+    (row,) = json.loads(shown(capsys, "best", run.folder, "--format", "json"))
+    assert (row["id"], tuple(row)) == (identity, MODEL_COLUMNS)
+    lines = shown(capsys, "best", run.folder).splitlines()
+    assert str(run.folder / "models" / identity) in lines
+    nodes = [line.split() for line in lines[-graph.depth :]]
+    assert [node[:2] for node in nodes] == [[str(n), node.block] for n, node in enumerate(graph.nodes, 1)]
+    assert nodes[0][2:4] == ["reads", "image"]
+    assert nodes[-1][-1] == "x".join(map(str, graph.flows[-1].shape))
+
+
+def test_lineage_of_no_model_is_everyones_parent(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(shown(capsys, "lineage", run.folder, "--format", "json"))
+    assert [row["job"] for row in rows] == [0, 1, 2, 3]
+    line = json.loads(shown(capsys, "lineage", run.folder, run.models["id"][3], "--format", "json"))
+    assert line == [rows[0], rows[2], rows[3]]
+
+
+def test_the_table_of_a_lineage_leaves_what_is_missing_blank(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = shown(capsys, "lineage", run.folder).splitlines()[1:]
+    assert rows[0].split() == [run.models["id"][0], "0", "0", "ok", str(run.models["depth"][0]), "0.7500"]
+    assert not any(word in row for row in rows for word in ("nan", "NaN", "<NA>", "None"))
+
+
+def test_a_reader_that_stops_reading_is_no_error(run: Run) -> None:
+    """As in `... | head`, once the lines come faster than the buffer of the output grows."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-u", "-m", "populations", "show", str(run.folder)]
+    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, "")

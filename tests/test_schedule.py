@@ -1,0 +1,177 @@
+"""Which job runs next, and what a race's verdicts make of those that pause."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgp.graph import Graph
+from cgp.layers import Shape
+from evaluate.job import Job, Result, recipe
+from populations.racing import KEEP, Race, rungs_of
+from populations.record import FINAL, Record
+from populations.schedule import CostModel, Schedule
+from test_racing import CHAIN, curve, job, sized, told
+
+WIDE = Graph.chain(["conv_64_5"], Shape(1, 8, 8), 10)
+
+
+def paused(accuracies: Sequence[float]) -> Result:
+    """The result of a training that has come as far as `accuracies` and waits there."""
+    rows = [{"epoch": n, "val_accuracy": value, "seconds": 1.0} for n, value in enumerate(accuracies, 1)]
+    return Result("paused", {"val_accuracy": accuracies[-1]}, rows)
+
+
+def started(schedule: Schedule, count: int) -> list[Job]:
+    """Add jobs 0, 1, ... of one size and start them all; they come back in order of number."""
+    for number in range(count):
+        schedule.add(job(number))
+    return [schedule.pop() for _ in range(count)]
+
+
+# Who goes on
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, None]), min_size=1, max_size=12), st.integers(1, 5))
+def test_a_verdict_is_whether_the_score_is_in_the_best_third_of_the_latest(
+    scores: list[float | None], window: int
+) -> None:
+    race = Race((1,), window)
+    for number, score in enumerate(scores):
+        if score is None:
+            race.leave(number, Result("failed", error="no"), copied=False)
+        else:
+            race.enter(number, 1, score)
+    for number, score in enumerate(scores):
+        if score is not None:
+            latest = [value for value in scores[: number + 1] if value is not None][-window:]
+            kept = sorted(latest, reverse=True)[: (len(latest) + KEEP - 1) // KEEP]
+            assert race.verdict(number, 1) is (score >= kept[-1])
+
+
+def test_a_score_once_entered_stays() -> None:
+    race = Race((1,), 6)
+    race.enter(0, 1, 0.5)
+    race.enter(0, 1, 0.9)  # trained again after a crash, say
+    race.enter(1, 1, 0.7)
+    assert race.verdict(1, 1) is True
+
+
+def test_a_job_of_the_journal_has_its_scores_at_every_rung_that_it_reached() -> None:
+    race = Race((1, 3), 6)
+    race.leave(0, paused([0.4, 0.5, 0.6]), copied=False)
+    race.leave(1, paused([0.3]), copied=False)
+    race.enter(2, 1, 0.5)
+    race.enter(2, 3, 0.5)
+    assert race.verdict(2, 1) is True
+    assert race.verdict(2, 3) is False  # job 0 was better there; job 1 never came
+    assert (race.after(1), race.after(3)) == (3, None)
+
+
+def test_the_rungs_asked_for_are_those_of_the_race() -> None:
+    assert rungs_of("1,2,5", recipe("fast", epochs=6)) == (1, 2, 5)
+    assert rungs_of(None, recipe("fast", epochs=9)) == (1, 3)
+
+
+def test_a_pruned_training_has_the_result_it_paused_with() -> None:
+    schedule = Schedule(Race((1, 3), 6))
+    jobs, ends = started(schedule, 3), [paused([0.9]), paused([0.2]), paused([0.1])]
+    assert [schedule.end(one, result) for one, result in zip(jobs, ends, strict=True)] == [None] * 3
+    pruned = schedule.prunings()
+    assert [one.number for one, _ in pruned] == [1, 2]
+    assert [result for _, result in pruned] == [dataclasses.replace(end, status="pruned") for end in ends[1:]]
+    assert schedule.prunings() == []
+
+
+def test_a_training_that_goes_on_runs_to_the_next_rung_and_from_the_last_to_its_end() -> None:
+    schedule = Schedule(Race((1, 3), 6))
+    (one,) = started(schedule, 1)
+    for until in (1, 3):
+        assert one.until == until
+        assert schedule.end(one, paused([0.5] * until)) is None
+        assert schedule.prunings() == []
+        one = schedule.pop()
+    assert one.until is None
+    whole = Result("ok", {"val_accuracy": 0.5}, curve(0, 9))
+    assert schedule.end(one, whole) == whole
+
+
+def test_a_training_that_ends_before_its_rung_is_not_raced() -> None:
+    schedule = Schedule(Race((3,), 6))
+    (one,) = started(schedule, 1)
+    impatient = Result("ok", {"val_accuracy": 0.5}, curve(0, 2))
+    assert schedule.end(one, impatient) == impatient
+    assert schedule.prunings() == []
+
+
+def test_the_final_ranking_is_no_race_and_holds_no_race_up() -> None:
+    schedule = Schedule(Race((1,), 6))
+    schedule.add(job(FINAL))
+    assert schedule.pop().until is None
+    final = told(job(FINAL), 1.0)
+    schedule.hear(final)
+    (one,) = started(schedule, 1)
+    schedule.end(one, paused([0.0]))
+    assert (schedule.prunings(), len(schedule)) == ([], 1)
+
+
+def test_without_a_race_every_training_runs_to_its_end() -> None:
+    schedule = Schedule()
+    (one,) = started(schedule, 1)
+    assert one.until is None
+    assert (schedule.prunings(), len(schedule)) == ([], 0)
+
+
+# Which is next
+
+
+def test_the_farthest_along_starts_before_the_longest() -> None:
+    schedule = Schedule(Race((1, 3), 6))
+    schedule.add(sized(0, 1))
+    first = schedule.pop()
+    schedule.end(first, paused([0.5]))
+    schedule.add(sized(1, 9))
+    assert schedule.prunings() == []
+    assert [(one.number, one.until) for one in (schedule.pop(), schedule.pop())] == [(0, 3), (1, 1)]
+
+
+def test_before_the_first_result_operations_alone_decide() -> None:
+    cost, wide = CostModel(), dataclasses.replace(job(0), graph=WIDE)
+    deep = sized(1, 3)
+    assert deep.graph.conv_layers > wide.graph.conv_layers
+    assert wide.graph.flops > deep.graph.flops
+    assert cost.expected(wide) > cost.expected(deep)
+
+
+def test_the_cost_is_that_of_an_epoch_whatever_number_was_trained() -> None:
+    cost, record = CostModel(), told(sized(0, 4), 3.0)
+    twice = dataclasses.replace(record.result, curve=record.result.curve * 2)
+    cost.learn(dataclasses.replace(record, result=twice))
+    assert cost.expected(sized(1, 4)) == pytest.approx(3.0)
+
+
+def test_a_broken_training_teaches_nothing() -> None:
+    cost = CostModel()
+    before = cost.expected(sized(0, 4))
+    record = told(sized(0, 4), 3.0)
+    cost.learn(Record(record.candidate, record.id, Result("oom", error="no")))
+    assert cost.expected(sized(0, 4)) == before
+
+
+def test_the_latest_results_count_where_a_machine_slows_down() -> None:
+    cost = CostModel()
+    for seconds in [1.0] * 10 + [5.0] * 64:
+        cost.learn(told(sized(0, 4), seconds))
+    assert cost.expected(sized(1, 4)) == pytest.approx(5.0)
+
+
+def test_no_job_is_expected_to_take_less_than_nothing() -> None:
+    """Layers that seem to save time, as in a noisy measurement, are taken to cost none."""
+    cost = CostModel()
+    cost.learn(told(dataclasses.replace(job(0), graph=WIDE), 10.0))
+    cost.learn(told(sized(1, 12), 0.01))
+    narrow = Graph.chain(["conv_2_1"] * 40, CHAIN.image, 10)
+    assert cost.expected(dataclasses.replace(job(2), graph=narrow)) >= 0
