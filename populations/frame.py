@@ -171,6 +171,8 @@ def population(journal: Journal, generation: int, function_set: str) -> pd.DataF
 def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.DataFrame:
     table = pd.DataFrame(journal.tuples(query, *values), columns=_COLUMNS)
     table.insert(list(table.columns).index("depth"), "function_set", function_set)
+    for name in ("job", "generation", "depth", "conv_layers", "params", "flops", "receptive_field", "seed"):
+        table[name] = table[name].astype("int64")
     table["epochs"] = table["epochs"].astype("Int64")
     for name in ("parent", "same_as"):
         table[name] = table[name].astype("string")

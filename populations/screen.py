@@ -31,7 +31,7 @@ class Screen:
 
     def __init__(self, total: int) -> None:
         """Begin a search of `total` networks."""
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False)
         self._done, self._total = 0, total
         self._started = time.monotonic()
         columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))

@@ -118,6 +118,14 @@ def test_a_copy_is_looked_up_as_the_model_it_copies(run: Run, store: Store) -> N
     assert model.result == ok(0.75)
 
 
+def test_a_run_without_models_has_numbers_of_the_same_types(tmp_path: Path) -> None:
+    create_run(tmp_path / "r", {"function_set": "vgg"})
+    Store(tmp_path / "r", PLAN).end()
+    found = load(tmp_path / "r").models.dtypes
+    wanted = {name: kind for name, kind in TYPES.items() if "int" in kind or "float" in kind}
+    assert {name: str(found[name]) for name in wanted} == wanted
+
+
 def test_an_open_model_has_no_result(run: Run) -> None:
     assert run.model(run.models["id"][3]).result is None
 

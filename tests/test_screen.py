@@ -55,7 +55,7 @@ def test_a_network_that_broke_says_why_and_where_its_log_is(capsys: pytest.Captu
 
 
 def test_text_is_shown_as_it_is_brackets_and_length_included(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "[red]shapes [1, 2] and [/3] " + "long " * 60 + "end"
+    text = "[red]shapes [1, 2] and [/3] runs/x:ok:1 " + "long " * 60 + "end"
     Screen(8).line(text)
     assert capsys.readouterr().out == text + "\n"
 
