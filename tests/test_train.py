@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,12 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
+from cgp.blocks import FUNCTION_SETS
+from cgp.genome import draw
 from cgp.graph import Graph
 from cgp.layers import Shape
+from cgp.network import build
+from cgp.space import Space
 from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder, read_tensors
 from evaluate.data import load
 from evaluate.files import BEST, LAST
+from evaluate.initialise import initialise
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
 from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate, setting_of
@@ -159,6 +165,31 @@ def test_dirac_filters_pass_their_channel_on(make_job: MakeJob) -> None:
         out = functional.conv2d(x, weight, padding="same")
         assert torch.equal(out[:, :channels], x[:, :channels])
         assert not torch.allclose(out[:, channels:], torch.zeros(1)) or channels == len(weight)
+
+
+def test_dirac_lets_separable_and_inception_blocks_pass_on_above_zero() -> None:
+    graph = Graph.chain(["conv_16_3", "sepconv_16_5", "inception_16", "dense_8_3"], Shape(3, 8, 8), 10)
+    network = build(graph).eval()
+    initialise(network, "dirac")
+    x = torch.randn(2, 16, 8, 8)
+    scale = 1 / math.sqrt(1 + 1e-5)  # of a normalisation that has seen nothing yet
+    separable, inception = (network.get_submodule(f"nodes.{n}")(x) for n in (1, 2))
+    assert torch.allclose(separable, (x * scale + 1.5).relu(), atol=1e-5)
+    assert torch.allclose(inception[:, :4], (x[:, :4] * scale + 1.5).relu(), atol=1e-5)
+    assert not torch.allclose(inception[:, 4:8], inception[:, :4], atol=0.1)
+    others = [p for n in (0, 3) for name, p in network.nodes[n].named_parameters() if name.endswith("bias")]
+    assert others
+    assert not any(bias.any() for bias in others)
+
+
+# Without cgp-cnn-res, whose sums of sums double the maps from node to node: deep ones hardly learn in few epochs.
+@pytest.mark.parametrize("name", [name for name in FUNCTION_SETS if name != "cgp-cnn-res"])
+def test_deep_networks_learn_in_their_first_epoch(make_job: MakeJob, name: str) -> None:
+    space = Space(name, 60, 60, Shape(1, 8, 8), 10, max_flops=60_000_000)
+    graph = draw(space, np.random.default_rng(1)).graph(space)
+    result = evaluate(make_job(graph=graph, lr=recipe("fast").lr, train_size=640, precision="bf16"))
+    assert result.status == "ok", result.error
+    assert result.curve[0]["train_accuracy"] > 0.2  # of ten classes
 
 
 def test_initialisations_differ_and_start_with_plain_norms(make_job: MakeJob) -> None:
