@@ -3,6 +3,7 @@
 usage: python docs/real_run.py PICTURE.png RUN [RUN ...]
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -46,13 +47,14 @@ def main(picture: str, *runs: str) -> None:
     head = ["function set", "networks", "failed", "seconds each", *NAMES, "best validation", "its test"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-    for run in runs:
+    for run, marker in zip(runs, itertools.cycle("os^D"), strict=False):
         models = load(run).models
         print(f"| {summary(models)} |")
-        axes.plot(models["depth"], models["val_accuracy"], "o", label=models["function_set"].iloc[0])
+        name = models["function_set"].iloc[0]
+        axes.plot(models["depth"], models["val_accuracy"], marker, fillstyle="none", markersize=8, label=name)
     axes.set_xlabel("depth (active nodes)")
     axes.set_ylabel("validation accuracy")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(top=1)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(Path(picture), dpi=110)
