@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
-from cgp.blocks import FUNCTION_SETS
 from cgp.genome import draw
 from cgp.graph import Graph
 from cgp.layers import Shape
@@ -182,8 +181,8 @@ def test_dirac_lets_separable_and_inception_blocks_pass_on_above_zero() -> None:
     assert not any(bias.any() for bias in others)
 
 
-# Without cgp-cnn-res, whose sums of sums double the maps from node to node: deep ones hardly learn in few epochs.
-@pytest.mark.parametrize("name", [name for name in FUNCTION_SETS if name != "cgp-cnn-res"])
+# Not cgp-cnn-res, whose sums of sums double the maps from node to node: deep ones hardly learn in few epochs.
+@pytest.mark.parametrize("name", ["resnet", "vgg-sep", "inception"])
 def test_deep_networks_learn_in_their_first_epoch(make_job: MakeJob, name: str) -> None:
     space = Space(name, 60, 60, Shape(1, 8, 8), 10, max_flops=60_000_000)
     graph = draw(space, np.random.default_rng(1)).graph(space)
