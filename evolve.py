@@ -38,12 +38,12 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, scr
         for candidate in [] if stop.asked else breeding.ask(pool.free - len(schedule)):
             if job := store.open(candidate):  # written before it is sent
                 schedule.add(job)
-        while schedule and pool.free and not stop.asked:
-            pool.submit(schedule.pop())
-        for job, result in settled(pool, store):
-            if final := schedule.end(job, result):  # not so where it pauses at a rung
-                store.close(job, final)
-        for job, result in schedule.prunings():
+        fill(pool, schedule, stop)
+        pairs = [(job, schedule.end(job, result)) for job, result in settled(pool, store)]
+        ended = [(job, final) for job, final in pairs if final]  # without those that pause at a rung
+        ended += schedule.prunings()
+        fill(pool, schedule, stop)  # at once: no slot waits until results are written
+        for job, result in ended:
             store.close(job, result)
         for record in store.news():  # from the pool, the journal or the cache
             schedule.hear(record)
@@ -54,6 +54,12 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, scr
             store.set_best(breeding.best, record)
         screen.update(pool, breeding)
     return breeding.done
+
+
+def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
+    """Send what waits to the free slots, unless the user has asked to stop."""
+    while schedule and pool.free and not stop.asked:
+        pool.submit(schedule.pop())
 
 
 def retry_failed(pool: Pool, store: Store) -> None:

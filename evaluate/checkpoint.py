@@ -30,7 +30,7 @@ def write_weights(
 ) -> None:
     """Write the network's tensors, and the optimizer's where given, with `description` (JSON-able).
 
-    With an optimizer it is a stage of a training, of which a power cut may take the last seconds' work.
+    A power cut may take them until they are synced (evaluate/files.py), which the store does with a result.
     """
     tensors = dict(network.state_dict())
     if optimizer is not None:
@@ -39,7 +39,7 @@ def write_weights(
         for index, values in state["state"].items():
             tensors |= {f"{_OPTIMIZER}{index}/{name}": value for name, value in values.items()}
     plain = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, {"description": json.dumps(description)}), durable=optimizer is None)
+    write_atomically(path, save(plain, {"description": json.dumps(description)}), durable=False)
 
 
 def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -104,14 +104,15 @@ class ModelFolder:
         return path
 
     def discard_corrupt(self) -> None:
-        """Remove a last checkpoint that cannot be read, so that training starts over."""
-        path = self.path / LAST
+        """Remove the last checkpoint where it or the best weights cannot be read: training starts over."""
+        if not (self.path / LAST).exists():
+            return
         try:
-            if path.exists():
-                read_tensors(path)
+            for name in (BEST, LAST):
+                read_tensors(self.path / name)
         except BadInput as error:
             self.log(f"training starts over: {error}")
-            path.unlink()
+            (self.path / LAST).unlink()
 
     def resume(self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler) -> list[dict[str, float]]:
         """Load the last epoch's state, where there is one, and return the curve so far."""

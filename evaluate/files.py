@@ -1,7 +1,6 @@
 """Names of files and of the cache, and writing so that a reader sees all or nothing. No torch."""
 
 import os
-import tempfile
 from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -16,17 +15,22 @@ def cache_root() -> Path:
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     """Write `content` to a neighbour of `path`, then move it there: a reader sees all or nothing.
 
-    Where it is not `durable`, a power cut soon afterwards may take it.
+    Where it is not `durable`, a power cut soon afterwards may take it; `sync` makes up for that later.
     """
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("wb") as file:
             file.write(content)
-            file.flush()
             if durable:
+                file.flush()
                 os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
+        draft.replace(path)
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Return when the disk holds what the file at `path` holds."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from cgp.errors import BadInput
 from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder, read_weights, write_weights
 from evaluate.data import Data, load
-from evaluate.files import BEST, LAST, write_atomically
+from evaluate.files import BEST, LAST, sync, write_atomically
 from evaluate.inherit import inherit
 from evaluate.job import Job, Recipe, Result
 from evaluate.train import Setting, best_epoch, fresh_network, score, train
@@ -125,6 +125,7 @@ def polish(run: Run, model: Model, recipe: Recipe, compiled: bool = False) -> tu
     found = score(plain, Images.of(data, ("test",), setting.numerics.device), setting)
     about |= {"test": found}
     write_weights(folder / BEST, plain, about)
+    sync(folder / BEST)
     write_atomically(folder / "polish.json", json.dumps(about, indent=1).encode())
     return found, folder
 

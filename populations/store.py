@@ -10,6 +10,7 @@ best -> models/ID         always current
 lock, stop                who drives the run; present while it is asked to stop
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -25,7 +26,7 @@ import numpy as np
 from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
-from evaluate.files import BEST, LAST, write_atomically
+from evaluate.files import BEST, LAST, sync, write_atomically
 from evaluate.job import DataSpec, Job, Recipe, Result
 from evaluate.pool import Usage
 from populations import frame
@@ -156,6 +157,7 @@ class Store:
 
     def close(self, job: Job, result: Result) -> None:
         """Write the result of `job`, and of the jobs that waited to take it over."""
+        _sync_weights(job)
         self.journal.add_result(job.number, result, None, told=True)
         self._hear(job.number, result, copied=False)
         for follower in self._waiting.pop(job.number, []):
@@ -197,6 +199,7 @@ class Store:
 
     def close_retry(self, job: Job, result: Result) -> None:
         """Write the result of a job of an earlier generation that was tried again, and to its copies."""
+        _sync_weights(job)
         copies = self.journal.failed_copies(job.number)
         self.journal.add_result(job.number, result, None, told=False)
         for number in copies:
@@ -250,6 +253,11 @@ class Store:
         """Close the journal and give the lock back."""
         self.journal.close()
         self.lock.release()
+
+
+def _sync_weights(job: Job) -> None:
+    with contextlib.suppress(FileNotFoundError):  # a training that broke in its first epoch has none
+        sync(Path(job.folder) / BEST)
 
 
 def _candidate(row: sqlite3.Row, space: Space) -> Candidate:

@@ -1,4 +1,7 @@
-from collections.abc import Iterator
+import errno
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +11,19 @@ import pytest
 
 from cgp import BadInput, Shape, Space, draw
 from evaluate.files import BEST, LAST
+from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Result, recipe
+from evaluate.pool import Pool
+from evolve import search
 from populations import load
 from populations.folder import create_run, next_run
 from populations.frame import MODEL_COLUMNS
 from populations.record import Candidate, Generation
+from populations.schedule import Schedule
+from populations.screen import Screen
 from populations.store import Plan, Store
+from populations.strategies import Settings, strategy
+from test_job import raiser
 
 SPACE = Space("vgg", 2, 5, Shape(1, 8, 8), 10)
 PLAN = Plan(SPACE, recipe("fast"), DataSpec("digits"), 0, True, "all")
@@ -64,6 +74,56 @@ def test_a_result_is_heard_once_and_its_row_is_complete(store: Store) -> None:
     row = load(store.folder).models.iloc[0]
     assert tuple(row.index) == MODEL_COLUMNS
     assert (row["status"], row["val_accuracy"], row["epochs"], row["seconds"]) == ("ok", 0.75, 1, 2.0)
+
+
+def test_no_result_is_written_before_its_weights_are_on_the_disk(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, again = opened(store, candidate(0)), opened(store, candidate(1))
+    monkeypatch.setattr("os.fsync", raiser(OSError(errno.EIO, "Input/output error")))
+    for close in (store.close, store.close_retry):
+        (Path(job.folder) / BEST).touch()
+        with pytest.raises(OSError, match="Input/output error"):
+            close(job, ok())
+        assert store.journal.told_result(0) is None
+    store.close(again, Result("failed", error="broke in its first epoch"))  # there are no weights to wait for
+    assert [record.result.status for record in store.news()] == ["failed"]
+
+
+def test_a_free_slot_is_filled_before_results_are_written(tmp_path: Path) -> None:
+    class Here:
+        """A slot that is done at once."""
+
+        name = "here"
+        ready_at: float | None = 0.0
+
+        def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
+            future = Future[Result]()
+            future.set_result(function(job))
+            return future
+
+        def restart(self) -> None: ...
+
+        def stop(self) -> None: ...
+
+    busy = []
+
+    class Watched(Store):
+        def close(self, job: Job, result: Result) -> None:
+            busy.append(pool.busy)
+            super().close(job, result)
+
+    create_run(tmp_path / "r", {"function_set": "vgg"})
+    pool, watched = Pool([Here()], lambda job: ok()), Watched(tmp_path / "r", replace(PLAN, cache=False))
+    breeding = strategy("random", Settings(SPACE, objectives("val_accuracy"), 0, 3, 3, 2, 0.1))
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert search(breeding, Schedule(), pool, watched, Screen(6))
+    finally:
+        signal.signal(signal.SIGINT, handlers[0])
+        signal.signal(signal.SIGTERM, handlers[1])
+        watched.end()
+    assert busy == [1, 1, 0, 1, 1, 0]  # 0: a generation waits for its last result
 
 
 def test_a_resumed_run_answers_from_its_journal(store: Store) -> None:
