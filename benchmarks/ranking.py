@@ -1,11 +1,8 @@
 """What `recipe` asks, on images that are hard enough to tell networks apart: small CIFAR-10 photographs."""
 
-import os
-from pathlib import Path
-
+from benchmarks import photographs
 from benchmarks.measure import Benchmark
 from benchmarks.recipe import ARMS, FAST, LONG, OTHER, Field
-from cgp import BadInput
 from evaluate.job import DataSpec, recipe
 
 TRAIN, SIDE, EPOCHS = 1500, 16, 12
@@ -13,17 +10,8 @@ SHORT = (FAST, "fast, He initialisation", "1 epoch to rate zero")
 
 
 def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: three networks instead of forty.
-
-    Raises BadInput when CIFAR-10's class folders are not where CGP_DATA says.
-    """
-    folder = Path(os.environ.get("CGP_DATA", "data"))
-    if not (folder / "train" / "airplane").is_dir():
-        raise BadInput(
-            f"--data-dir: no {folder / 'train' / 'airplane'}; expected CIFAR-10 as images in class folders "
-            "train/CLASS and test/CLASS: name the folder by --data-dir DIR or CGP_DATA"
-        )
-    spec = DataSpec(f"folder:{folder.absolute()}", train_size=TRAIN, image_size=SIDE)
+    """Return the benchmark; quick: three networks instead of forty. Raises BadInput without the photographs."""
+    spec = DataSpec(f"folder:{photographs.folder()}", train_size=TRAIN, image_size=SIDE)
     long = recipe("retrain", epochs=EPOCHS, batch_size=32, lr=0.03, init="dirac")
     arms = {LONG: (long, 0), OTHER: (long, 1)} | {name: ARMS[name] for name in SHORT}
     images = f"{TRAIN:,} images of CIFAR-10 (JPEG) at {SIDE}x{SIDE}, validated on 1,000 others"

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import photographs
 from benchmarks.measure import Benchmark, Samples
 from benchmarks.searching import silently
 from cgp import Graph, Space
@@ -28,11 +29,12 @@ from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
-DATA = DataSpec("digits", train_size=400)
+IMAGES = {"train": 240, "test": 200}  # of each class; a quarter of the first is validated with
+TRAIN, SIDE = 1200, 16
 FUNCTION_SET = "conv_8_3,conv_8_5,conv_16_3,res_8_3,res_8_5,res_16_3,maxpool,avgpool,sum"
-DEPTHS = (10, 40)
+DEPTHS = (10, 30)
 POPULATION = 8
-TARGET = 0.96  # of the 360 test images
+TARGET = 0.38  # set after a look at other seeds, where the first networks had .26 to .36 and the best .39
 LONG = recipe("fast", epochs=6)
 
 
@@ -70,52 +72,67 @@ class _Incumbents(Screen):
 
 
 def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: one seed and two generations instead of five seeds and four."""
+    """Return the benchmark; quick: one seed and two generations instead of five seeds and four.
+
+    Raises BadInput without the photographs.
+    """
     seeds, generations = (1, 2) if quick else (5, 4)
     notes: dict[str, Any] = {"target_test_accuracy": TARGET}
+    folder = photographs.folder()
     return Benchmark(
         "search",
         f"Seconds until a search has found a network that, trained from scratch for {LONG.epochs} epochs, has "
-        f"{TARGET:.0%} test accuracy (digits, 400 training images, depth {DEPTHS[0]}..{DEPTHS[1]}, 2 workers, "
-        f"{POPULATION * generations} networks at most); each new best is retrained, and every retraining is charged; "
-        "a search that never gets there counts with all it took",
+        f"{TARGET:.0%} test accuracy ({TRAIN:,} images of CIFAR-10 (JPEG) at {SIDE}x{SIDE}, depth "
+        f"{DEPTHS[0]}..{DEPTHS[1]}, 2 workers, {POPULATION * generations} networks at most); each new best is "
+        "retrained, and every retraining is charged; a search that never gets there counts with all it took",
         "s",
-        partial(_samples, seeds, generations, notes),
+        partial(_samples, folder, (seeds, generations), notes),
         tuple((name, "full") for name in list(ARMS)[1:]),
         "none: an honest table",
         notes,
     )
 
 
-def _samples(seeds: int, generations: int, notes: dict[str, Any]) -> Samples:
-    data = load(DATA)
+def _samples(folder: Path, sizes: tuple[int, int], notes: dict[str, Any]) -> Samples:
+    """Search with every arm for each of `sizes`' (seeds, generations), on some images of `folder`."""
+    with tempfile.TemporaryDirectory() as some:
+        photographs.link_some(folder, Path(some), **IMAGES)
+        return _on(DataSpec(f"folder:{some}", train_size=TRAIN, image_size=SIDE), *sizes, notes)
+
+
+def _on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, Any]) -> Samples:
+    data = load(spec)
     settle_numerics("cpu")
     precision = resolve_precision("auto", "cpu")
     slots = local_slots(["cpu"], 2)
     await_ready(slots)
     samples: Samples = {name: [] for name in ARMS}
-    notes |= {"reached": dict.fromkeys(ARMS, 0), "test_accuracies": {name: [] for name in ARMS}}
+    reached, accuracies = dict.fromkeys(ARMS, 0), {name: list[list[float]]() for name in ARMS}
     with Pool(slots, evaluate) as pool:
         for seed in range(seeds):
             for name, arm in ARMS.items():
-                found, taken = _searched(arm, (seed, generations), data, pool)
-                charged, accuracies = 0.0, list[float]()
+                found, taken = _searched(arm, (seed, generations), (spec, data), pool)
+                charged, own = 0.0, list[float]()
                 for when, record in found:
                     started = time.perf_counter()
-                    accuracies.append(_retrained(record.candidate.graph, data, Numerics("cpu", precision)))
+                    own.append(_retrained(record.candidate.graph, data, Numerics("cpu", precision)))
                     charged += time.perf_counter() - started
-                    if accuracies[-1] >= TARGET:
-                        notes["reached"][name] += 1
+                    if own[-1] >= TARGET:
+                        reached[name] += 1
                         taken = when
                         break
                 samples[name].append(taken + charged)
-                notes["test_accuracies"][name].append(accuracies)
+                accuracies[name].append(own)
+    notes["searches_that_got_there"] = ", ".join(f"{name}: {count} of {seeds}" for name, count in reached.items())
+    notes["test_accuracies"] = accuracies
     return samples
 
 
-def _searched(arm: Arm, sizes: tuple[int, int], data: Data, pool: Pool) -> tuple[list[tuple[float, Record]], float]:
+def _searched(
+    arm: Arm, sizes: tuple[int, int], images: tuple[DataSpec, Data], pool: Pool
+) -> tuple[list[tuple[float, Record]], float]:
     """Run a search of `arm` with (seed, generations); return when each new best was known, and all it took."""
-    seed, generations = sizes
+    (seed, generations), (spec, data) = sizes, images
     space = Space(FUNCTION_SET, *DEPTHS, data.shape, len(data.classes))
     goals = objectives("val_accuracy,params")
     settings = Settings(space, goals, seed, POPULATION, POPULATION, generations, 0.05)
@@ -124,7 +141,7 @@ def _searched(arm: Arm, sizes: tuple[int, int], data: Data, pool: Pool) -> tuple
     trained = recipe("fast")
     race = Race(default_rungs(trained.epochs), POPULATION) if arm.racing else None
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), Plan(space, trained, DATA, seed, True, "all", arm.inherit))
+        store = Store(Path(folder), Plan(space, trained, spec, seed, True, "all", arm.inherit))
         incumbents = _Incumbents(breeding)
         taken = silently(breeding, Schedule(race), pool, store, incumbents)
     return incumbents.found, taken
