@@ -39,10 +39,10 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, scr
             if job := store.open(candidate):  # written before it is sent
                 schedule.add(job)
         fill(pool, schedule, stop)
-        pairs = [(job, schedule.end(job, result)) for job, result in settled(pool, store)]
-        ended = [(job, final) for job, final in pairs if final]  # without those that pause at a rung
+        # A training that pauses at a rung has not ended yet.
+        ended = [(job, final) for job, result in settled(pool, store) if (final := schedule.end(job, result))]
         ended += schedule.prunings()
-        fill(pool, schedule, stop)  # at once: no slot waits until results are written
+        fill(pool, schedule, stop)  # before results are written: no slot waits for that
         for job, result in ended:
             store.close(job, result)
         for record in store.news():  # from the pool, the journal or the cache
