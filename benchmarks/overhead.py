@@ -87,8 +87,8 @@ def benchmark(quick: bool) -> Benchmark:
         "Milliseconds per evaluation beside its training. `engine`: training that does nothing (journal, folders, "
         "selection, pool of 2 workers), against a process that imports torch. `one epoch`: networks of 2 to 4 nodes "
         "on 500 digits one after another, each trained for an epoch whose seconds are taken off (what is left: "
-        "images, network, two checkpoints, and the above; outside `evaluate`: the "
-        "above alone), against a process for each",
+        "images, network, two checkpoints, and the above; outside `evaluate`: the above alone), against a "
+        "process for each",
         "ms",
         partial(in_turn, arms, 1 if quick else 7, not quick),
         (("engine", "fresh process"), ("engine, one epoch", "fresh process, one epoch")),

@@ -86,21 +86,20 @@ def benchmark(quick: bool) -> Benchmark:
         f"{DEPTHS[0]}..{DEPTHS[1]}, 2 workers, {POPULATION * generations} networks at most); each new best is "
         "retrained, and every retraining is charged; a search that never gets there counts with all it took",
         "s",
-        partial(_samples, folder, (seeds, generations), notes),
+        partial(_samples, folder, seeds, generations, notes),
         tuple((name, "full") for name in list(ARMS)[1:]),
         "none: an honest table",
         notes,
     )
 
 
-def _samples(folder: Path, sizes: tuple[int, int], notes: dict[str, Any]) -> Samples:
-    """Search with every arm for each of `sizes`' (seeds, generations), on some images of `folder`."""
+def _samples(folder: Path, seeds: int, generations: int, notes: dict[str, Any]) -> Samples:
     with tempfile.TemporaryDirectory() as some:
         photographs.link_some(folder, Path(some), **IMAGES)
-        return _on(DataSpec(f"folder:{some}", train_size=TRAIN, image_size=SIDE), *sizes, notes)
+        return _samples_on(DataSpec(f"folder:{some}", train_size=TRAIN, image_size=SIDE), seeds, generations, notes)
 
 
-def _on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, Any]) -> Samples:
+def _samples_on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, Any]) -> Samples:
     data = load(spec)
     settle_numerics("cpu")
     precision = resolve_precision("auto", "cpu")

@@ -157,11 +157,16 @@ class Store:
 
     def close(self, job: Job, result: Result) -> None:
         """Write the result of `job`, and of the jobs that waited to take it over."""
-        _sync_weights(job)
-        self.journal.add_result(job.number, result, None, told=True)
+        self._write(job, result, told=True)
         self._hear(job.number, result, copied=False)
         for follower in self._waiting.pop(job.number, []):
             self._copy(follower, job.number, result)
+
+    def _write(self, job: Job, result: Result, told: bool) -> None:
+        """Write a result once the disk holds the weights that it speaks of."""
+        with contextlib.suppress(FileNotFoundError):  # a training that broke in its first epoch has none
+            sync(Path(job.folder) / BEST)
+        self.journal.add_result(job.number, result, None, told)
 
     def _copy(self, candidate: Candidate, first: int, result: Result) -> None:
         self.journal.add_result(candidate.number, result, first, told=True)
@@ -199,9 +204,8 @@ class Store:
 
     def close_retry(self, job: Job, result: Result) -> None:
         """Write the result of a job of an earlier generation that was tried again, and to its copies."""
-        _sync_weights(job)
         copies = self.journal.failed_copies(job.number)
-        self.journal.add_result(job.number, result, None, told=False)
+        self._write(job, result, told=False)
         for number in copies:
             self.journal.add_result(number, result, job.number, told=False)
 
@@ -253,11 +257,6 @@ class Store:
         """Close the journal and give the lock back."""
         self.journal.close()
         self.lock.release()
-
-
-def _sync_weights(job: Job) -> None:
-    with contextlib.suppress(FileNotFoundError):  # a training that broke in its first epoch has none
-        sync(Path(job.folder) / BEST)
 
 
 def _candidate(row: sqlite3.Row, space: Space) -> Candidate:
