@@ -35,14 +35,16 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, scr
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
     while not breeding.done and not (stop.asked and not pool.busy):
-        for candidate in [] if stop.asked else breeding.ask(pool.free - len(schedule)):
+        asked = [] if stop.asked else breeding.ask(pool.free - len(schedule))
+        for candidate in schedule.longest_first(asked):
             if job := store.open(candidate):  # written before it is sent
                 schedule.add(job)
-        fill(pool, schedule, stop)
+                fill(pool, schedule, stop)  # before the rest is written
         # A training that pauses at a rung has not ended yet.
         ended = [(job, final) for job, result in settled(pool, store) if (final := schedule.end(job, result))]
         ended += schedule.prunings()
         fill(pool, schedule, stop)  # before results are written: no slot waits for that
+        store.note_usage(pool.usage())  # on the disk with the results that follow
         for job, result in ended:
             store.close(job, result)
         for record in store.news():  # from the pool, the journal or the cache
@@ -70,13 +72,12 @@ def retry_failed(pool: Pool, store: Store) -> None:
             pool.submit(jobs.pop())
         for job, result in settled(pool, store):
             store.close_retry(job, result)
+        store.note_usage(pool.usage())
 
 
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
     """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
-    pairs = pool.settle(0) if store.has_news else pool.settle()
-    store.note_usage(pool.usage())  # on the disk with the results that follow
-    for job, result in pairs:
+    for job, result in pool.settle(0) if store.has_news else pool.settle():
         if result.status != "interrupted":
             yield job, result
         elif result.error:

@@ -110,7 +110,7 @@ class Graph:
         """Active nodes."""
         return len(self.nodes)
 
-    @property
+    @cached_property
     def conv_layers(self) -> int:
         """Convolutions on the longest path."""
         return self.flows[-1].convs
@@ -130,7 +130,7 @@ class Graph:
         """Trainable parameters, head included."""
         return sum(step.params for step in self._walk[1]) + (self.features + 1) * self.classes
 
-    @property
+    @cached_property
     def flops(self) -> int:
         """Forward FLOPs per image of convolutions and head; a multiply-add is two."""
         return sum(step.flops for step in self._walk[1]) + 2 * self.features * self.classes

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor, nn
@@ -25,21 +26,20 @@ from evaluate.files import BEST, LAST, write_atomically
 _OPTIMIZER = "optimizer/"  # prefix of the optimizer's tensors beside the network's own names
 
 
-def write_weights(
-    path: Path, network: nn.Module, description: dict[str, Any], optimizer: Optimizer | None = None
-) -> None:
-    """Write the network's tensors, and the optimizer's where given, with `description` (JSON-able).
+def write_weights(path: Path, network: nn.Module, description: dict[str, Any]) -> None:
+    """Write the network's tensors with `description` (JSON-able).
 
     A power cut may take them until they are synced (evaluate/files.py), which the store does with a result.
     """
-    tensors = dict(network.state_dict())
-    if optimizer is not None:
-        state = optimizer.state_dict()
-        description = description | {"param_groups": state["param_groups"]}
-        for index, values in state["state"].items():
-            tensors |= {f"{_OPTIMIZER}{index}/{name}": value for name, value in values.items()}
-    plain = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, {"description": json.dumps(description)}), durable=False)
+    _write(path, _arrays(network.state_dict()), description)
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+
+
+def _write(path: Path, arrays: dict[str, NDArray[Any]], description: dict[str, Any]) -> None:
+    write_atomically(path, save(arrays, {"description": json.dumps(description)}), durable=False)
 
 
 def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -140,10 +140,15 @@ class ModelFolder:
         to the same weights. Raises Interrupted, once all is written, when the stop file is there.
         """
         about = self.about | {"epoch": len(curve), "metrics": curve[-1]}
+        weights = _arrays(network.state_dict())
         if best:
-            write_weights(self.path / BEST, network, about)
-        about |= {"scheduler": scheduler.state_dict(), "curve": curve}
-        write_weights(self.path / LAST, network, about, optimizer)
+            _write(self.path / BEST, weights, about)
+        state = optimizer.state_dict()
+        named = [
+            (f"{_OPTIMIZER}{n}/{name}", value) for n, own in state["state"].items() for name, value in own.items()
+        ]
+        about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
+        _write(self.path / LAST, weights | _arrays(dict(named)), about)
         rows = [",".join(curve[0]), *(",".join(map(repr, row.values())) for row in curve)]
         write_atomically(self.path / "curve.csv", ("\n".join(rows) + "\n").encode(), durable=False)
         if self.stop_file is not None and self.stop_file.exists():

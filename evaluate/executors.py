@@ -1,4 +1,4 @@
-"""Where jobs run: one single-process executor (joblib's loky) per slot, pinned before it starts.
+"""Where jobs run: one worker process per slot, pinned to its device before it starts.
 
 On Linux all workers are forked from one server process that has imported torch and nothing more: a
 worker is there in a moment, also after a kill, and workers share the memory that the import takes.
@@ -8,14 +8,15 @@ import contextlib
 import multiprocessing
 import os
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
-from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from cgp.errors import BadInput
 from evaluate import worker
@@ -23,7 +24,11 @@ from evaluate import worker
 Sent = TypeVar("Sent")
 Returned = TypeVar("Returned")
 
-_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+if sys.platform == "linux":
+    _CONTEXT = multiprocessing.get_context("forkserver")
+    _CONTEXT.set_forkserver_preload([worker.__name__])
+else:
+    _CONTEXT = multiprocessing.get_context("spawn")
 
 
 @contextlib.contextmanager
@@ -47,42 +52,85 @@ def _as_workers_begin() -> Iterator[None]:
                 del os.environ[name]
 
 
-class LokySlot:
+class _Worker:
+    """A process that does what it is sent, in order, until it is killed."""
+
+    def __init__(self, kind: str, visible: str | None) -> None:
+        self.ready: Future[dict[str, Any]] = Future()
+        self.ready_at: float | None = None
+        self._answers: deque[Future[Any]] = deque([self.ready])
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), daemon=True)
+        with _as_workers_begin():
+            self._process.start()
+        theirs.close()  # the worker's death is now the pipe's end
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def submit(self, function: Callable[[Sent], Returned], argument: Sent) -> "Future[Returned]":
+        """Send what the worker is to do. Raises RuntimeError when it has ended."""
+        future: Future[Returned] = Future()
+        self._answers.append(future)
+        try:
+            self._pipe.send((function, argument))
+        except OSError as error:
+            raise RuntimeError("the worker has ended") from error
+        return future
+
+    def _listen(self) -> None:
+        """Pass answers on as they come, and in the end that there will be no more."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                answer = self._pipe.recv()
+                self.ready_at = self.ready_at or time.monotonic()
+                future = self._answers.popleft()
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+        self._process.join()
+        for future in self._answers:
+            future.set_exception(RuntimeError(f"its process ended with exit code {self._process.exitcode}"))
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+
+
+class ProcessSlot:
     """One worker process on one device; its death, hang or leak costs this slot alone."""
 
     def __init__(self, name: str, device: str) -> None:
         """Start the worker in the background; `device` is `cpu`, `cuda:0`, ..."""
         self.name, self.device = name, device
-        self.ready_at: float | None = None
-        self._executor, self.ready = self._open()
+        self._worker = self._start()
 
-    def _open(self) -> tuple[ProcessPoolExecutor, "Future[dict[str, Any]]"]:
+    def _start(self) -> _Worker:
         kind, _, index = self.device.partition(":")
-        self.ready_at = None
-        arguments = (kind, _visible(int(index)) if kind == "cuda" else None)
-        executor = ProcessPoolExecutor(1, context=_CONTEXT, initializer=worker.start, initargs=arguments)
-        _CONTEXT.set_forkserver_preload([worker.__name__])
-        with _as_workers_begin():
-            ready: Future[dict[str, Any]] = executor.submit(worker.describe)
-        ready.add_done_callback(self._mark_ready)
-        return executor, ready
+        return _Worker(kind, _visible(int(index)) if kind == "cuda" else None)
 
-    def _mark_ready(self, _: "Future[dict[str, Any]]") -> None:
-        self.ready_at = time.monotonic()
+    @property
+    def ready(self) -> "Future[dict[str, Any]]":
+        """What the worker computes with, once it is up."""
+        return self._worker.ready
+
+    @property
+    def ready_at(self) -> float | None:
+        """`time.monotonic()` when the worker was up; None until then."""
+        return self._worker.ready_at
 
     def submit(self, function: Callable[[Sent], Returned], job: Sent) -> "Future[Returned]":
-        """Start `function(job)` in the worker."""
-        future: Future[Returned] = self._executor.submit(function, job)
-        return future
+        """Start `function(job)` in the worker. Raises RuntimeError when it has ended."""
+        return self._worker.submit(function, job)
 
     def restart(self) -> None:
         """Kill the worker, whatever it does, and start another."""
         self.stop()
-        self._executor, self.ready = self._open()
+        self._worker = self._start()
 
     def stop(self) -> None:
         """Kill the worker."""
-        self._executor.shutdown(wait=True, kill_workers=True)
+        self._worker.kill()
 
 
 def _visible(index: int) -> str:
@@ -109,17 +157,17 @@ def device_names(devices: str) -> list[str]:
     return wanted
 
 
-def local_slots(devices: Sequence[str], workers: int) -> list[LokySlot]:
+def local_slots(devices: Sequence[str], workers: int) -> list[ProcessSlot]:
     """Start `workers` slots in turn over `devices`.
 
     Raises BadInput when there would be fewer workers than devices.
     """
     if workers < len(devices):
         raise BadInput(f"--workers: {workers}; expected at least one for each of {', '.join(devices)}")
-    return [LokySlot(f"slot {n}", devices[n % len(devices)]) for n in range(workers)]
+    return [ProcessSlot(f"slot {n}", devices[n % len(devices)]) for n in range(workers)]
 
 
-def await_ready(slots: Sequence[LokySlot]) -> list[dict[str, Any]]:
+def await_ready(slots: Sequence[ProcessSlot]) -> list[dict[str, Any]]:
     """Wait until every worker is up and return what each computes with.
 
     Raises BadInput, naming the device, when a worker cannot start.

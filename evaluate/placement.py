@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from cgp.errors import BadInput
-from evaluate.executors import LokySlot, await_ready, local_slots
+from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.memory import free_bytes
 from evaluate.probe import Window, remembered, steps_within
 
@@ -87,7 +87,7 @@ def throughput(device: str, precision: str, counts: Sequence[int], seconds: floa
             slot.stop()
 
 
-def _steps(slots: Sequence[LokySlot], precision: str, seconds: float) -> int:
+def _steps(slots: Sequence[ProcessSlot], precision: str, seconds: float) -> int:
     begin = time.time() + 0.3
     windows = [Window(slot.device.partition(":")[0], precision, begin, begin + seconds) for slot in slots]
     futures = [slot.submit(steps_within, window) for slot, window in zip(slots, windows, strict=True)]

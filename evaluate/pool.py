@@ -23,10 +23,13 @@ class Slot(Protocol):
     """A place where one job at a time runs."""
 
     name: str
-    ready_at: float | None  #: `time.monotonic()` when the worker was up; None until then
+
+    @property
+    def ready_at(self) -> float | None:
+        """`time.monotonic()` when the worker was up; None until then."""
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
-        """Start `function(job)` in the worker."""
+        """Start `function(job)` in the worker. Raises RuntimeError when the worker has ended."""
 
     def restart(self) -> None:
         """Kill the worker, whatever it does, and start another."""

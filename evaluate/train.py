@@ -43,7 +43,8 @@ def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
     torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
     network = build(graph)
     initialise(network, setting.recipe.init)
-    return network.to(setting.numerics.device).to(memory_format=torch.channels_last)
+    where: dict[str, Any] = {"device": setting.numerics.device, "memory_format": torch.channels_last}
+    return network.to(**where)
 
 
 def train(

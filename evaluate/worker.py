@@ -1,24 +1,26 @@
-"""The one function that crosses processes: `evaluate(job)` returns a Result, whatever happens."""
+"""A worker process, and the one function it is there for: `evaluate(job)` returns a Result, whatever happens."""
 
+import contextlib
 import errno
-import math
 import os
 import signal
 import threading
 import traceback
+from collections.abc import Callable
+from functools import lru_cache, partial
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib.externals.loky import process_executor
 
 from cgp.errors import BadInput
 from evaluate.augment import Images
 from evaluate.checkpoint import Interrupted, ModelFolder
-from evaluate.data import load
+from evaluate.data import Data, load
 from evaluate.inherit import inherit
-from evaluate.job import Job, Result, Status
+from evaluate.job import DataSpec, Job, Result, Status
 from evaluate.memory import peak_memory_mb, reset_peak_memory
 from evaluate.numerics import Numerics, describe_device
 from evaluate.probe import resolve_precision
@@ -27,20 +29,34 @@ from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def start(device: str, visible: str | None) -> None:
-    """Make this process a worker on `device` (`cpu` or `cuda`), where `visible` names the one GPU it may see.
+def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> None:
+    """Be a worker on `device` (`cpu` or `cuda`), where `visible` names the one GPU that it may see.
 
-    One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
+    Answers through `pipe`, first with what it computes with, then every (function, argument) with what
+    the function returns, or the exception it raises. One CPU thread; ends itself when the driver is
+    gone; leaves Ctrl-C to the driver.
     """
+    pipe.send(_answer(partial(_start, device), visible))
+    with contextlib.suppress(EOFError):  # the driver is gone
+        while True:
+            pipe.send(_answer(*pipe.recv()))
+
+
+def _answer(function: Callable[[Any], Any], argument: Any) -> Any:
+    try:
+        return function(argument)
+    except Exception as error:
+        return error
+
+
+def _start(device: str, visible: str | None) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    # Each second loky collects all of torch's garbage and replaces a worker that has grown by 300 MB, which
-    # is what training a network does.
-    process_executor._MEMORY_LEAK_CHECK_DELAY = math.inf
     if driver := parent_process():
         threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     settle_numerics(device)
+    return describe_device(device) | {"pid": os.getpid()}
 
 
 def settle_numerics(device: str) -> None:
@@ -60,11 +76,6 @@ _device = "cpu"
 def _end_with(driver: BaseProcess) -> None:
     driver.join()
     os._exit(1)
-
-
-def describe(_: object = None) -> dict[str, Any]:
-    """Return what this worker computes with: its first task, and the proof that it started."""
-    return describe_device(_device) | {"pid": os.getpid()}
 
 
 def setting_of(job: Job) -> Setting:
@@ -95,14 +106,12 @@ def evaluate(job: Job) -> Result:
 
 def _evaluate(job: Job, folder: ModelFolder) -> Result:
     setting = setting_of(job)
-    data = load(job.data)
+    data, images, validation = _opened(job.data, setting.numerics.device)
     if data.shape != job.graph.image or len(data.classes) != job.graph.classes:
         raise BadInput(
             f"{job.data.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
             f"expects {tuple(job.graph.image)} of {job.graph.classes}"
         )
-    images = Images.of(data, ("train",), setting.numerics.device)
-    validation = Images.of(data, ("validation",), setting.numerics.device)
     reset_peak_memory(setting.numerics.device)
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
     folder.about |= {"numerics": numerics}
@@ -122,6 +131,13 @@ def _evaluate(job: Job, folder: ModelFolder) -> Result:
         scratch_share=share,
         numerics=numerics,
     )
+
+
+@lru_cache(maxsize=1)
+def _opened(spec: DataSpec, device: str) -> tuple[Data, Images, Images]:
+    """Return a dataset, its training and its validation images: they stay on `device` for the next job."""
+    data = load(spec)
+    return data, Images.of(data, ("train",), device), Images.of(data, ("validation",), device)
 
 
 def _broken(status: Status, error: BaseException, folder: ModelFolder) -> Result:

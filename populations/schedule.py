@@ -8,9 +8,10 @@ import dataclasses
 
 import numpy as np
 
+from cgp.graph import Graph
 from evaluate.job import Job, Result
 from populations.racing import Race
-from populations.record import FINAL, Record
+from populations.record import FINAL, Candidate, Record
 
 _LATEST = 64  # results that the cost model learns from
 
@@ -21,7 +22,7 @@ class CostModel:
     def __init__(self) -> None:
         """Know nothing: operations alone decide."""
         self._seen: list[tuple[float, float, float]] = []
-        self._weights = np.array([1.0, 0.0])
+        self._flops, self._layers = 1.0, 0.0  # seconds per 10^9 operations, and per layer
 
     def learn(self, record: Record) -> None:
         """Fit the model to the latest results, this one included; copies and broken trainings say nothing."""
@@ -31,11 +32,11 @@ class CostModel:
         seconds = sum(row["seconds"] for row in curve) / len(curve)
         self._seen = [*self._seen[1 - _LATEST :], (graph.flops / 1e9, graph.conv_layers, seconds)]
         table = np.array(self._seen)
-        self._weights = np.maximum(0, np.linalg.lstsq(table[:, :2], table[:, 2])[0])
+        self._flops, self._layers = np.maximum(0, np.linalg.lstsq(table[:, :2], table[:, 2])[0]).tolist()
 
-    def expected(self, job: Job) -> float:
-        """Return the seconds per epoch to be expected of `job`; before the first result, any measure of it."""
-        return float(self._weights @ (job.graph.flops / 1e9, job.graph.conv_layers))
+    def expected(self, graph: Graph) -> float:
+        """Return the seconds per epoch to be expected of `graph`; before the first result, any measure of it."""
+        return self._flops * graph.flops / 1e9 + self._layers * graph.conv_layers
 
 
 class Schedule:
@@ -53,6 +54,10 @@ class Schedule:
         """How many jobs wait for a slot."""
         return len(self._waiting)
 
+    def longest_first(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Return `candidates` in the order in which they are to be opened; of equal graphs the lower number first."""
+        return sorted(candidates, key=lambda candidate: -self.cost.expected(candidate.graph))
+
     def add(self, job: Job) -> None:
         """Let `job` wait for a slot; with a race it is to pause at the first rung."""
         if self.race and job.number < FINAL:
@@ -63,7 +68,7 @@ class Schedule:
         """Take out the job that is to run next: the farthest along, of equals the longest-expected."""
 
         def urgency(job: Job) -> tuple[int, float, int]:
-            return job.until or job.recipe.epochs, self.cost.expected(job), -job.number
+            return job.until or job.recipe.epochs, self.cost.expected(job.graph), -job.number
 
         chosen = max(self._waiting, key=urgency)
         self._waiting.remove(chosen)

@@ -7,22 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from joblib import wrap_non_picklable_objects
 
 from cgp.errors import BadInput
-from evaluate.executors import LokySlot, await_ready, device_names, local_slots
+from evaluate.executors import ProcessSlot, await_ready, device_names, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
-from evaluate.worker import evaluate
+from evaluate.worker import evaluate, serve
 
 MakeJob = Callable[..., Job]
 
 
 @pytest.fixture(scope="module")
-def slots(cache_root: Path) -> Iterator[list[LokySlot]]:
+def slots(cache_root: Path) -> Iterator[list[ProcessSlot]]:
     """Start two workers for all tests of this module: they outlive whatever happens to a job."""
     slots = local_slots(["cpu"], 2)
     await_ready(slots)
@@ -86,6 +86,12 @@ def nap_or_hang(job: Job) -> Result:
     return nap(job)
 
 
+def serve_late(*arguments: Any) -> None:
+    """Be a worker that needs a second to start."""
+    time.sleep(1)
+    serve(*arguments)
+
+
 def times(job: Job) -> list[tuple[float, float]]:
     """Return when each attempt at `job` began and ended."""
     lines = (Path(job.folder) / "times").read_text().splitlines()
@@ -95,7 +101,7 @@ def times(job: Job) -> list[tuple[float, float]]:
 # Work
 
 
-def test_more_jobs_than_slots_come_back_each_with_its_own_result(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_more_jobs_than_slots_come_back_each_with_its_own_result(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = numbered(make_job, 7)
     pool = Pool(slots, nap)
     results = run(pool, jobs)
@@ -105,11 +111,11 @@ def test_more_jobs_than_slots_come_back_each_with_its_own_result(slots: list[Lok
     assert (pool.settled, pool.free, pool.busy) == (7, 2, 0)
 
 
-def test_a_cpu_worker_has_one_thread(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_cpu_worker_has_one_thread(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     assert run(Pool(slots, nap), [make_job()])[0].metrics["threads"] == 1
 
 
-def test_a_worker_trains_to_the_same_bit_as_this_process(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_worker_trains_to_the_same_bit_as_this_process(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     there = run(Pool(slots, evaluate), [make_job("there", epochs=2)])[0]
     here = evaluate(make_job("here", epochs=2))
     assert there.status == "ok"
@@ -117,7 +123,7 @@ def test_a_worker_trains_to_the_same_bit_as_this_process(slots: list[LokySlot], 
     assert there.numerics == here.numerics
 
 
-def test_a_full_pool_takes_no_job(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_full_pool_takes_no_job(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = numbered(make_job, 3)
     pool = Pool(slots, nap)
     pool.submit(jobs[0])
@@ -128,7 +134,7 @@ def test_a_full_pool_takes_no_job(slots: list[LokySlot], make_job: MakeJob) -> N
     assert sorted(run(pool, [])) == [0, 1]
 
 
-def test_the_busy_share_counts_work_alone(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_the_busy_share_counts_work_alone(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     pool = Pool(slots, nap)
     run(pool, [make_job()])
     share = pool.busy_share
@@ -140,7 +146,7 @@ def test_the_busy_share_counts_work_alone(slots: list[LokySlot], make_job: MakeJ
 # Death
 
 
-def test_a_job_that_kills_its_worker_is_tried_again_alone_then_lost(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_job_that_kills_its_worker_is_tried_alone_then_lost(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = [make_job("slow", 0), make_job("always", 1), *(make_job(str(n), n) for n in range(2, 5))]
     results = run(Pool(slots, nap_or_die), jobs)
     assert statuses(results) == dict.fromkeys(range(5), "ok") | {1: "lost"}
@@ -151,25 +157,25 @@ def test_a_job_that_kills_its_worker_is_tried_again_alone_then_lost(slots: list[
     assert all(again_ended < began for job in jobs[2:] for began, _ in times(job))
 
 
-def test_a_job_that_dies_only_once_ends_well(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_job_that_dies_only_once_ends_well(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = [make_job("once", 0), make_job("other", 1)]
     assert statuses(run(Pool(slots, nap_or_die), jobs)) == {0: "ok", 1: "ok"}
     assert len(times(jobs[0])) == 2
 
 
-def test_two_jobs_that_die_together_are_both_tried_alone(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_two_jobs_that_die_together_are_both_tried_alone(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = [make_job("always", 0), make_job("once", 1), make_job("exit", 2)]
     results = run(Pool(slots, nap_or_die), jobs)
     assert statuses(results) == {0: "lost", 1: "ok", 2: "ok"}
     assert [len(times(job)) for job in jobs] == [2, 2, 1]
 
 
-def test_a_worker_that_exits_in_mid_job_is_a_lost_job(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_worker_that_exits_in_mid_job_is_a_lost_job(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     results = run(Pool(slots, nap_or_exit), [make_job("exit", 0), make_job("other", 1)])
     assert statuses(results) == {0: "lost", 1: "ok"}
 
 
-def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     for description in await_ready(slots):
         os.kill(description["pid"], signal.SIGKILL)
     assert statuses(run(Pool(slots, nap), numbered(make_job, 2))) == {0: "ok", 1: "ok"}
@@ -178,7 +184,7 @@ def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[LokySlot], make_
 # Hangs
 
 
-def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[LokySlot], make_job: MakeJob) -> None:
+def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = [make_job("hang", 0), *(make_job(str(n), n) for n in range(1, 5))]
     pool = Pool(slots, nap_or_hang, timeout=4)
     began = time.monotonic()
@@ -194,15 +200,9 @@ def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[LokySlot], make_job: 
 def test_a_workers_start_is_not_the_jobs_time(
     cache_root: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quick(job: Job) -> Result:  # sent by value: this module need not be imported in the job's time
-        return Result("ok")
-
-    def slowly(device: str, visible: str | None) -> None:
-        time.sleep(1)
-
-    monkeypatch.setattr("evaluate.worker.start", wrap_non_picklable_objects(slowly))
+    monkeypatch.setattr("evaluate.worker.serve", serve_late)
     began = time.monotonic()
-    with Pool(local_slots(["cpu"], 1), quick, timeout=0.5) as pool:
+    with Pool(local_slots(["cpu"], 1), nap, timeout=0.5) as pool:
         assert run(pool, [make_job()])[0].status == "ok"
         assert time.monotonic() - began > 1
 

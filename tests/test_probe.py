@@ -15,7 +15,7 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate import placement as placing
 from evaluate import probe
-from evaluate.executors import LokySlot
+from evaluate.executors import ProcessSlot
 from evaluate.job import recipe
 from evaluate.memory import container_free_bytes, free_bytes, predicted_bytes
 from evaluate.numerics import Numerics, native_precisions
@@ -132,13 +132,13 @@ def test_as_few_workers_as_come_near_the_best(rates: dict[int, float], fewest: i
 
 def test_throughput_is_measured_in_workers_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[str] = []
-    stop = LokySlot.stop
+    stop = ProcessSlot.stop
 
-    def noted(slot: LokySlot) -> None:
+    def noted(slot: ProcessSlot) -> None:
         stop(slot)
         stopped.append(slot.name)
 
-    monkeypatch.setattr(LokySlot, "stop", noted)
+    monkeypatch.setattr(ProcessSlot, "stop", noted)
     rates = throughput("cpu", "fp32", (1, 2), seconds=1.0)
     assert set(rates) == {1, 2}
     assert min(rates.values()) > 0

@@ -174,7 +174,7 @@ def test_what_takes_long_is_learned_from_results() -> None:
     for one, seconds in ((sized(3, 6), 6.0), (wide, 1.0), (heavy, 2.0)):
         schedule.hear(told(one, seconds))
     schedule.hear(told(heavy, 900.0, copied=True))
-    assert schedule.cost.expected(deep) == pytest.approx(12, rel=0.01)
+    assert schedule.cost.expected(deep.graph) == pytest.approx(12, rel=0.01)
     schedule.add(heavy)
     schedule.add(deep)
     assert schedule.pop() == deep

@@ -90,7 +90,7 @@ def test_no_result_is_written_before_its_weights_are_on_the_disk(
     assert [record.result.status for record in store.news()] == ["failed"]
 
 
-def test_a_free_slot_is_filled_before_results_are_written(tmp_path: Path) -> None:
+def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generation(tmp_path: Path) -> None:
     class Here:
         """A slot that is done at once."""
 
@@ -106,9 +106,13 @@ def test_a_free_slot_is_filled_before_results_are_written(tmp_path: Path) -> Non
 
         def stop(self) -> None: ...
 
-    busy = []
+    opened, busy = list[tuple[int, int]](), []
 
     class Watched(Store):
+        def open(self, candidate: Candidate) -> Job | None:
+            opened.append((pool.busy, candidate.graph.flops))
+            return super().open(candidate)
+
         def close(self, job: Job, result: Result) -> None:
             busy.append(pool.busy)
             super().close(job, result)
@@ -124,6 +128,8 @@ def test_a_free_slot_is_filled_before_results_are_written(tmp_path: Path) -> Non
         signal.signal(signal.SIGTERM, handlers[1])
         watched.end()
     assert busy == [1, 1, 0, 1, 1, 0]  # 0: a generation waits for its last result
+    assert [working for working, _ in opened] == [0, 1, 1] * 2
+    assert opened[0][1] > opened[1][1] > opened[2][1]  # the longest-expected is sent at once
 
 
 def test_a_resumed_run_answers_from_its_journal(store: Store) -> None:
