@@ -10,7 +10,7 @@ Both carry their description as JSON in the file's header, so that a file is who
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from numpy.typing import NDArray
@@ -124,6 +124,7 @@ class ModelFolder:
             state["milestones"] = Counter({int(step): count for step, count in state["milestones"].items()})
         scheduler.load_state_dict(state)
         curve: list[dict[str, float]] = description["curve"]
+        self._note(curve, "w")  # a kill may have come between the checkpoint and its line
         return curve
 
     def keep(
@@ -149,7 +150,14 @@ class ModelFolder:
         ]
         about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
         _write(self.path / LAST, weights | _arrays(dict(named)), about)
-        rows = [",".join(curve[0]), *(",".join(map(repr, row.values())) for row in curve)]
-        write_atomically(self.path / "curve.csv", ("\n".join(rows) + "\n").encode(), durable=False)
+        self._note(curve[-1:], "a" if curve[1:] else "w")
         if self.stop_file is not None and self.stop_file.exists():
             raise Interrupted
+
+    def _note(self, rows: list[dict[str, float]], mode: Literal["w", "a"]) -> None:
+        """Add `rows` to the learning curve, or begin it with them."""
+        lines = [",".join(map(repr, row.values())) for row in rows]
+        if mode == "w":
+            lines.insert(0, ",".join(rows[0]))
+        with (self.path / "curve.csv").open(mode) as file:
+            file.write("\n".join(lines) + "\n")

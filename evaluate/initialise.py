@@ -55,9 +55,15 @@ def _pass_on(network: nn.Module) -> None:
             shifted.update(module)
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module not in random:
-            nn.init.dirac_(module.weight[: module.in_channels], module.groups)
+            _dirac(module.weight[: module.in_channels], module.groups)
         if isinstance(module, nn.BatchNorm2d) and module in shifted:
             nn.init.constant_(module.bias, SHIFT)
+
+
+def _dirac(weight: Tensor, groups: int) -> None:
+    """Do what `nn.init.dirac_` does for an odd kernel, without a loop over the channels."""
+    middle = weight.shape[-1] // 2
+    weight.zero_()[:, :, middle, middle].unflatten(0, (groups, -1)).diagonal(dim1=1, dim2=2).fill_(1)
 
 
 def _is_inception(module: Branches) -> bool:

@@ -46,10 +46,10 @@ class _Running:
     submitted_at: float
     retried: bool
 
-    def started_at(self) -> float:
-        """When the job could begin: a worker's own start-up is not the job's time."""
+    def seconds(self) -> float:
+        """How long the job has run: a worker's own start-up is not the job's time."""
         ready_at = self.slot.ready_at
-        return max(self.submitted_at, time.monotonic() if ready_at is None else ready_at)
+        return 0.0 if ready_at is None else time.monotonic() - max(self.submitted_at, ready_at)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Pool:
         """Wait up to `tick` seconds for jobs in flight; return those that have a result, in order of number."""
         if self._retries and not self._running:
             self._start(self._retries.popleft(), retried=True)
-        done, _ = wait(self._running, timeout=tick, return_when=FIRST_COMPLETED)
+        left = [self.timeout - running.seconds() for running in self._running.values()] if self.timeout else []
+        done, _ = wait(self._running, timeout=max(0, min([tick, *left])), return_when=FIRST_COMPLETED)
         settled = [self._finish(future) for future in done] + self._kill_overdue()
         pairs = [pair for pair in settled if pair]
         self.settled += len(pairs)
@@ -152,7 +153,7 @@ class Pool:
         late = [
             running
             for running in self._running.values()
-            if time.monotonic() - running.started_at() > self.timeout and not running.future.done()
+            if running.seconds() > self.timeout and not running.future.done()
         ]
         for running in late:
             running.slot.restart()

@@ -197,6 +197,15 @@ def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[ProcessSlot], make_jo
     assert len({result.metrics["pid"] for result in after.values()}) == 2
 
 
+def test_a_deadline_is_not_slept_over(slots: list[ProcessSlot], make_job: MakeJob) -> None:
+    pool = Pool(slots, nap_or_hang, timeout=0.5)
+    pool.submit(make_job("hang"))
+    began = time.monotonic()
+    [(_, result)] = pool.settle(60)
+    assert result.status == "timeout"
+    assert time.monotonic() - began < 30
+
+
 def test_a_workers_start_is_not_the_jobs_time(
     cache_root: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

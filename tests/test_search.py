@@ -138,8 +138,8 @@ def test_more_generations_extend_a_finished_run(tmp_path: Path) -> None:
 
 
 def test_timeouts_do_not_end_a_search_and_can_be_retried(tmp_path: Path) -> None:
-    slow = (*TINY, "--timeout", "0.01", "--generations", "2", "--population", "2", "--offspring", "2")
-    done = program(*slow, "--run", "r", cwd=tmp_path)
+    slow = (*TINY, "--epochs", "20", "--timeout", "0.01")
+    done = program(*slow, "--generations", "2", "--population", "2", "--offspring", "2", "--run", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     models = load(tmp_path / "r").models
     assert set(models["status"]) == {"timeout"}
