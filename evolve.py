@@ -35,8 +35,8 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, scr
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
     while not breeding.done and not (stop.asked and not pool.busy):
-        asked = [] if stop.asked else breeding.ask(pool.free - len(schedule))
-        for candidate in schedule.longest_first(asked):
+        candidates = [] if stop.asked else breeding.ask(pool.free - len(schedule))
+        for candidate in schedule.longest_first(candidates):
             if job := store.open(candidate):  # written before it is sent
                 schedule.add(job)
                 fill(pool, schedule, stop)  # before the rest is written

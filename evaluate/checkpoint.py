@@ -10,7 +10,7 @@ Both carry their description as JSON in the file's header, so that a file is who
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -124,7 +124,7 @@ class ModelFolder:
             state["milestones"] = Counter({int(step): count for step, count in state["milestones"].items()})
         scheduler.load_state_dict(state)
         curve: list[dict[str, float]] = description["curve"]
-        self._note(curve, "w")  # a kill may have come between the checkpoint and its line
+        self._begin_table(curve)  # a kill may have come between the checkpoint and its line
         return curve
 
     def keep(
@@ -150,14 +150,18 @@ class ModelFolder:
         ]
         about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
         _write(self.path / LAST, weights | _arrays(dict(named)), about)
-        self._note(curve[-1:], "a" if curve[1:] else "w")
+        if len(curve) == 1:
+            self._begin_table(curve)
+        else:
+            with (self.path / "curve.csv").open("a") as file:
+                file.write(_line(curve[-1]) + "\n")
         if self.stop_file is not None and self.stop_file.exists():
             raise Interrupted
 
-    def _note(self, rows: list[dict[str, float]], mode: Literal["w", "a"]) -> None:
-        """Add `rows` to the learning curve, or begin it with them."""
-        lines = [",".join(map(repr, row.values())) for row in rows]
-        if mode == "w":
-            lines.insert(0, ",".join(rows[0]))
-        with (self.path / "curve.csv").open(mode) as file:
-            file.write("\n".join(lines) + "\n")
+    def _begin_table(self, curve: list[dict[str, float]]) -> None:
+        lines = [",".join(curve[0]), *map(_line, curve)]
+        write_atomically(self.path / "curve.csv", ("\n".join(lines) + "\n").encode(), durable=False)
+
+
+def _line(row: dict[str, float]) -> str:
+    return ",".join(map(repr, row.values()))

@@ -119,8 +119,8 @@ class Job:
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all that decides the outcome: what a checkpoint says of itself."""
         parent = {"parent": Path(self.inherit).name} if self.inherit else {}
-        kind = {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": asdict(self.data)}
-        return {"number": self.number, "id": self.id, **kind, "seed": self.seed, **parent}
+        how = {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": asdict(self.data)}
+        return {"number": self.number, "id": self.id} | how | {"seed": self.seed} | parent
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
@@ -32,21 +32,21 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> None:
     """Be a worker on `device` (`cpu` or `cuda`), where `visible` names the one GPU that it may see.
 
-    Answers through `pipe`, first with what it computes with, then every (function, argument) with what
-    the function returns, or the exception it raises. One CPU thread; ends itself when the driver is
-    gone; leaves Ctrl-C to the driver.
+    Answers through `pipe`: first with what it computes with, then every (function, argument) with what the
+    function returns; where that raises, with a RuntimeError that says so. One CPU thread; ends itself
+    when the driver is gone; leaves Ctrl-C to the driver.
     """
-    pipe.send(_answer(partial(_start, device), visible))
+    pipe.send(_answer(_start, device, visible))
     with contextlib.suppress(EOFError):  # the driver is gone
         while True:
             pipe.send(_answer(*pipe.recv()))
 
 
-def _answer(function: Callable[[Any], Any], argument: Any) -> Any:
+def _answer(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        return function(argument)
-    except Exception as error:
-        return error
+        return function(*arguments)
+    except Exception as error:  # not every exception can be sent
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _start(device: str, visible: str | None) -> dict[str, Any]:

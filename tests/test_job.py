@@ -137,6 +137,19 @@ def test_curve_csv_is_the_curve(make_job: Callable[..., Job]) -> None:
     assert [dict(zip(header, map(float, row), strict=True)) for row in rows] == result.curve
 
 
+def test_curve_csv_is_the_whole_curve_though_a_kill_took_a_line(make_job: Callable[..., Job]) -> None:
+    job = make_job(epochs=4)
+    stop = Path(str(job.stop_file))
+    stop.touch()
+    assert [evaluate(job).status for _ in range(2)] == ["interrupted"] * 2
+    stop.unlink()
+    path = Path(job.folder) / "curve.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    result = evaluate(job)
+    assert [float(row["epoch"]) for row in csv.DictReader(path.read_text().splitlines())] == [1, 2, 3, 4]
+    assert len(result.curve) == 4
+
+
 @pytest.mark.parametrize(("image", "classes"), [(Shape(3, 8, 8), 10), (Shape(1, 16, 16), 10), (Shape(1, 8, 8), 7)])
 def test_a_network_for_other_images_fails(make_job: Callable[..., Job], image: Shape, classes: int) -> None:
     result = evaluate(make_job(graph=Graph.chain(["conv_8_3"], image, classes)))

@@ -92,6 +92,20 @@ def serve_late(*arguments: Any) -> None:
     serve(*arguments)
 
 
+class Picky(Exception):
+    """Cannot be sent between processes: it is made of two arguments and pickled with one."""
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(f"{name} {number}")
+
+
+def nap_or_raise(job: Job) -> Result:
+    """Raise what cannot be sent where the job's name says so."""
+    if "raise" in job.id:
+        raise Picky("job", job.number)
+    return nap(job)
+
+
 def times(job: Job) -> list[tuple[float, float]]:
     """Return when each attempt at `job` began and ended."""
     lines = (Path(job.folder) / "times").read_text().splitlines()
@@ -173,6 +187,17 @@ def test_two_jobs_that_die_together_are_both_tried_alone(slots: list[ProcessSlot
 def test_a_worker_that_exits_in_mid_job_is_a_lost_job(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     results = run(Pool(slots, nap_or_exit), [make_job("exit", 0), make_job("other", 1)])
     assert statuses(results) == {0: "lost", 1: "ok"}
+
+
+def test_an_exception_of_a_worker_is_a_lost_job_that_says_why(slots: list[ProcessSlot], make_job: MakeJob) -> None:
+    results = run(Pool(slots, nap_or_raise), [make_job("raise", 0), make_job("other", 1)])
+    assert statuses(results) == {0: "lost", 1: "ok"}
+    assert "Picky: job 0" in str(results[0].error)
+
+
+def test_a_lost_job_says_how_its_worker_ended(slots: list[ProcessSlot], make_job: MakeJob) -> None:
+    results = run(Pool(slots, nap_or_die), [make_job("always", 0)])
+    assert "exit code -9" in str(results[0].error)
 
 
 def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[ProcessSlot], make_job: MakeJob) -> None:
@@ -287,6 +312,15 @@ def test_an_unknown_device_is_refused_with_what_there_is(devices: str) -> None:
     with pytest.raises(BadInput, match=r"--devices: no device .*; this machine has cpu") as caught:
         device_names(devices)
     assert repr(devices.split(",")[-1]) in str(caught.value)
+
+
+def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    slots = local_slots(["cuda:99"], 1)
+    with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cuda:99 did not start: ") as caught:
+        await_ready(slots)
+    slots[0].stop()
+    assert "\n" not in str(caught.value)
 
 
 def test_fewer_workers_than_devices_are_refused() -> None:

@@ -166,6 +166,19 @@ def test_dirac_filters_pass_their_channel_on(make_job: MakeJob) -> None:
         assert not torch.allclose(out[:, channels:], torch.zeros(1)) or channels == len(weight)
 
 
+@pytest.mark.parametrize("layer", [(3, 8, 5, 1), (8, 3, 1, 1), (8, 8, 3, 8), (6, 12, 3, 3), (1, 16, 3, 1)])
+def test_passing_on_is_torchs_dirac_initialisation(layer: tuple[int, int, int, int]) -> None:
+    inputs, outputs, kernel, groups = layer
+    conv = nn.Conv2d(inputs, outputs, kernel, groups=groups, bias=False)
+    torch.manual_seed(0)
+    initialise(conv, "dirac")
+    torch.manual_seed(0)
+    expected = torch.empty_like(conv.weight)
+    nn.init.kaiming_normal_(expected, nonlinearity="relu")
+    nn.init.dirac_(expected[:inputs], groups)
+    assert torch.equal(conv.weight, expected)
+
+
 def test_dirac_lets_separable_and_inception_blocks_pass_on_above_zero() -> None:
     graph = Graph.chain(["conv_16_3", "sepconv_16_5", "inception_16", "dense_8_3"], Shape(3, 8, 8), 10)
     network = build(graph).eval()
