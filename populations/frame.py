@@ -66,7 +66,7 @@ class Run:
         `same_as` names the model with the same graph whose result this one took over; `scratch_share` is
         the share of parameters that a child did not inherit, empty without `--inherit`.
         """
-        return _typed(self._journal, self.config["function_set"], _MODELS + " order by j.number")
+        return _typed(self._journal.tuples(_MODELS + " order by j.number"), self.config["function_set"])
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""
@@ -163,25 +163,27 @@ def population(journal: Journal, generation: int, function_set: str) -> pd.DataF
         raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
     members = json.loads(rows[0]["members"])
     marks = ",".join("?" * len(members))
-    table = _typed(journal, function_set, f"{_MODELS} and j.number in ({marks})", *members)
-    order = {number: place for place, number in enumerate(members)}
-    return table.sort_values("job", key=lambda jobs: jobs.map(order), ignore_index=True)
+    place = {number: n for n, number in enumerate(members)}
+    found = journal.tuples(f"{_MODELS} and j.number in ({marks})", *members)
+    return _typed(sorted(found, key=lambda row: place[row[_JOB]]), function_set)
 
 
-def _typed(journal: Journal, function_set: str, query: str, *values: Any) -> pd.DataFrame:
-    table = pd.DataFrame(journal.tuples(query, *values), columns=_COLUMNS)
-    table.insert(list(table.columns).index("depth"), "function_set", function_set)
-    for name in ("job", "generation", "depth", "conv_layers", "params", "flops", "receptive_field", "seed"):
-        table[name] = table[name].astype("int64")
-    table["epochs"] = table["epochs"].astype("Int64")
-    for name in ("parent", "same_as"):
-        table[name] = table[name].astype("string")
-    for name in ("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "scratch_share", "test_accuracy"):
-        table[name] = table[name].astype("float64")
+def _typed(rows: list[tuple[Any, ...]], function_set: str) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=_COLUMNS).astype(_TYPES)
+    table.insert(_COLUMNS.index("depth"), "function_set", function_set)
     return table if table["test_accuracy"].notna().any() else table.drop(columns="test_accuracy")
 
 
 _COLUMNS = [name for name in MODEL_COLUMNS if name != "function_set"] + ["test_accuracy"]
+_JOB = _COLUMNS.index("job")
+_TYPES = {
+    **dict.fromkeys(("job", "generation", "depth", "conv_layers", "params", "flops"), "int64"),
+    **dict.fromkeys(("receptive_field", "seed"), "int64"),
+    **dict.fromkeys(("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "scratch_share"), "float64"),
+    **dict.fromkeys(("parent", "same_as"), "string"),
+    "epochs": "Int64",
+    "test_accuracy": "float64",
+}
 
 
 def read_json(path: Path) -> dict[str, Any]:
