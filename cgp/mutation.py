@@ -1,5 +1,8 @@
 """Point mutation. A child depends on the genome and the random generator alone."""
 
+from collections.abc import Iterable
+from itertools import compress
+
 import numpy as np
 
 from cgp.genome import Genome, within_limits
@@ -11,14 +14,13 @@ def forced(genome: Genome, space: Space, rng: np.random.Generator, rate: float) 
 
     The graph differs from the parent's wherever the space holds a neighbour within its limits.
     """
-    child = _mutate(genome, space, rng, rng.random(2 * space.max_depth + 1) < rate)
-    if child.graph(space).nodes != genome.graph(space).nodes:
+    child = _mutated(genome, space, rng, rng.random(2 * space.max_depth + 1) < rate)
+    if _meaning(child, space) != _meaning(genome, space):
         return child
-    active = active_genes(child, space)
+    genes, active = _Genes(child, space), active_genes(child, space)
     for index in rng.permutation(len(active)):
-        changed = _change(child, space, active[index], rng)
-        if changed is not None:
-            return changed
+        if genes.change(active[index], rng):
+            return genes.genome()
     return child
 
 
@@ -26,7 +28,7 @@ def neutral(genome: Genome, space: Space, rng: np.random.Generator, rate: float)
     """Mutate each silent gene with probability `rate`: the graph stays the same."""
     hit = rng.random(2 * space.max_depth + 1) < rate
     hit[active_genes(genome, space)] = False
-    return _mutate(genome, space, rng, hit)
+    return _mutated(genome, space, rng, hit)
 
 
 def active_genes(genome: Genome, space: Space) -> list[int]:
@@ -35,48 +37,67 @@ def active_genes(genome: Genome, space: Space) -> list[int]:
     Genes are numbered: blocks 0..N-1, second inputs N..2N-1, depth 2N, for N = `space.max_depth`.
     """
     count = space.max_depth
-    joins = [count + n for n in range(genome.depth) if space.blocks[genome.blocks[n]].arity == 2]
+    joins = compress(range(count, 2 * count), _joining(genome, space))
     return [*range(genome.depth), *joins, 2 * count]
 
 
-def _mutate(
+def _joining(genome: Genome, space: Space) -> Iterable[bool]:
+    """For each active node, whether it has a second input."""
+    return map(space.joins.__getitem__, genome.blocks[: genome.depth])
+
+
+def _meaning(genome: Genome, space: Space) -> tuple[tuple[int, ...], list[int]]:
+    """Return what the graph depends on: equal exactly for equal nodes."""
+    return genome.blocks[: genome.depth], list(compress(genome.seconds, _joining(genome, space)))
+
+
+def _mutated(
     genome: Genome, space: Space, rng: np.random.Generator, hit: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> Genome:
-    for gene in np.flatnonzero(hit):
-        genome = _change(genome, space, int(gene), rng) or genome
-    return genome
+    genes = _Genes(genome, space)
+    for gene in np.flatnonzero(hit).tolist():
+        genes.change(gene, rng)
+    return genes.genome()
 
 
-def _change(genome: Genome, space: Space, gene: int, rng: np.random.Generator) -> Genome | None:
-    """Give `gene` another value, or return None where the space has no other for it."""
-    others = _alternatives(genome, space, gene)
-    if not space.limited:
-        return _with(genome, gene, others[rng.integers(len(others))]) if others else None
-    for index in rng.permutation(len(others)):
-        changed = _with(genome, gene, others[index])
-        if within_limits(changed, space):
-            return changed
-    return None
+class _Genes:
+    """The genes of a genome while they change, numbered as `active_genes` says."""
 
+    def __init__(self, genome: Genome, space: Space) -> None:
+        self._space, self._count = space, space.max_depth
+        self._values = [*genome.blocks, *genome.seconds, genome.depth]
+        self._downsamplings = sum(map(space.shrinks.__getitem__, genome.blocks))
 
-def _alternatives(genome: Genome, space: Space, gene: int) -> list[int]:
-    count = space.max_depth
-    if gene == 2 * count:
-        return [d for d in range(space.min_depth, count + 1) if d != genome.depth]
-    if gene >= count:
-        now = genome.seconds[gene - count]
-        return [source for source in space.second_inputs(gene - count + 1) if source != now]
-    now = genome.blocks[gene]
-    shrinking = sum(map(space.shrinks.__getitem__, genome.blocks))
-    full = shrinking >= space.max_downsamplings and not space.shrinks[now]
-    return [b for b in space.choices(gene + 1) if b != now and not (full and space.shrinks[b])]
+    def genome(self) -> Genome:
+        """Return the genome as it is now."""
+        blocks, seconds = self._values[: self._count], self._values[self._count : -1]
+        return Genome(tuple(blocks), tuple(seconds), self._values[-1])
 
+    def change(self, gene: int, rng: np.random.Generator) -> bool:
+        """Give `gene` another value; return False where the space has no other for it."""
+        others = self._others(gene)
+        if not self._space.limited:
+            if others:
+                self._set(gene, others[rng.integers(len(others))])
+            return bool(others)
+        before = self._values[gene]
+        for index in rng.permutation(len(others)):
+            self._set(gene, others[index])
+            if within_limits(self.genome(), self._space):
+                return True
+        self._set(gene, before)
+        return False
 
-def _with(genome: Genome, gene: int, value: int) -> Genome:
-    count = len(genome.blocks)
-    if gene == 2 * count:
-        return Genome(genome.blocks, genome.seconds, value)
-    if gene >= count:
-        at = gene - count
-        return Genome(genome.blocks, (*genome.seconds[:at], value, *genome.seconds[at + 1 :]), genome.depth)
-    return Genome((*genome.blocks[:gene], value, *genome.blocks[gene + 1 :]), genome.seconds, genome.depth)
+    def _others(self, gene: int) -> list[int]:
+        now, space = self._values[gene], self._space
+        if gene < self._count:
+            full = self._downsamplings >= space.max_downsamplings and not space.shrinks[now]
+            return [b for b in space.choices(gene + 1) if b != now and not (full and space.shrinks[b])]
+        last = gene == 2 * self._count
+        values = space.depths if last else space.second_inputs(gene - self._count + 1)
+        return [*range(values.start, now), *range(now + 1, values.stop)]
+
+    def _set(self, gene: int, value: int) -> None:
+        if gene < self._count:
+            self._downsamplings += self._space.shrinks[value] - self._space.shrinks[self._values[gene]]
+        self._values[gene] = value

@@ -96,12 +96,29 @@ class Space:
 
     def plain(self, node: int) -> list[int]:
         """Block genes of `node` with one input that keep height and width."""
-        return [g for g in self.choices(node) if self.blocks[g].arity == 1 and not self.shrinks[g]]
+        return self._plain[node > 1]
+
+    @cached_property
+    def _plain(self) -> tuple[list[int], list[int]]:
+        first, later = (
+            [g for g in self.choices(node) if not self.joins[g] and not self.shrinks[g]] for node in (1, 2)
+        )
+        return first, later
 
     @cached_property
     def shrinks(self) -> tuple[bool, ...]:
         """For each block gene, whether it downsamples."""
         return tuple(chosen.stride > 1 for chosen in self.blocks)
+
+    @cached_property
+    def joins(self) -> tuple[bool, ...]:
+        """For each block gene, whether it has a second input."""
+        return tuple(chosen.arity == 2 for chosen in self.blocks)
+
+    @property
+    def depths(self) -> range:
+        """What a depth gene may be."""
+        return range(self.min_depth, self.max_depth + 1)
 
     @cached_property
     def max_downsamplings(self) -> int:
