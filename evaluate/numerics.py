@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 EVALUATION_BATCH = 256  # images; another size rounds differently, so replay must use the same
 
@@ -40,6 +41,15 @@ class Numerics:
 
     device: str  #: cpu or cuda
     precision: str  #: fp32, bf16 or fp16
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move `network` to the device, its filters in the format that convolutions like best, and return it."""
+        if self.device != "cpu":
+            network.to(self.device)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.to(memory_format=torch.channels_last)
+        return network
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which networks are run."""

@@ -43,8 +43,7 @@ def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
     torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
     network = build(graph)
     initialise(network, setting.recipe.init)
-    where: dict[str, Any] = {"device": setting.numerics.device, "memory_format": torch.channels_last}
-    return network.to(**where)
+    return setting.numerics.place(network)
 
 
 def train(
