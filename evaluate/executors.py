@@ -7,14 +7,16 @@ a worker is there in a moment, also after a kill, and workers share the memory t
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -64,15 +66,18 @@ class _Worker:
         self._process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), daemon=True)
         with _as_workers_begin():
             self._process.start()
+        self._pid = cast(int, self._process.pid)
         theirs.close()  # the worker's death is now the pipe's end
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def submit(self, function: Callable[[Sent], Returned], argument: Sent) -> "Future[Returned]":
         """Send what the worker is to do. Raises RuntimeError when it has ended."""
+        message = ForkingPickler.dumps((function, argument))
         future: Future[Returned] = Future()
         self._answers.append(future)
         try:
-            self._pipe.send((function, argument))
+            self._pipe.send_bytes(message)
         except OSError as error:
             raise RuntimeError("the worker has ended") from error
         return future
@@ -89,13 +94,17 @@ class _Worker:
                 else:
                     future.set_result(answer)
         self._process.join()
-        for future in self._answers:
-            future.set_exception(RuntimeError(f"its process ended with exit code {self._process.exitcode}"))
+        while self._answers:
+            ended = f"its process ended with exit code {self._process.exitcode}"
+            self._answers.popleft().set_exception(RuntimeError(ended))
 
     def kill(self) -> None:
         """End the process, whatever it does."""
-        self._process.kill()
-        self._process.join()
+        # Not Process.kill, which does nothing once the fork server has died; the pipe's end is the proof.
+        if self._listener.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+        self._listener.join()
 
 
 class ProcessSlot:

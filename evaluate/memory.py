@@ -20,7 +20,7 @@ from evaluate.job import Recipe
 from evaluate.numerics import EVALUATION_BATCH
 
 OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}  #: of the weights, in the optimizer's state
-PROCESS_BYTES = {"cpu": 350 * 2**20, "cuda": 600 * 2**20}  #: of one more worker: its own torch; its CUDA context
+PROCESS_BYTES = {"cpu": 350 * 2**20, "cuda": 600 * 2**20}  #: of one more worker at most: libraries; CUDA context
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")

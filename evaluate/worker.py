@@ -32,12 +32,12 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> None:
     """Be a worker on `device` (`cpu` or `cuda`), where `visible` names the one GPU that it may see.
 
-    Answers through `pipe`: first with what it computes with, then every (function, argument) with what the
-    function returns; where that raises, with a RuntimeError that says so. One CPU thread; ends itself
-    when the driver is gone; leaves Ctrl-C to the driver.
+    Answers through `pipe`: first with what it computes with, then every (function, argument), both of which
+    it must be able to import, with what the function returns; where that raises, with a RuntimeError that
+    says so. One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
     """
-    pipe.send(_answer(_start, device, visible))
-    with contextlib.suppress(EOFError):  # the driver is gone
+    with contextlib.suppress(EOFError, OSError):  # the driver is gone
+        pipe.send(_answer(_start, device, visible))
         while True:
             pipe.send(_answer(*pipe.recv()))
 

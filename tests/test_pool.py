@@ -298,6 +298,35 @@ def test_workers_end_with_a_driver_that_was_killed(tmp_path: Path, moment: str, 
     assert left == []
 
 
+WITHOUT_SERVER = """
+import os, signal, sys
+from pathlib import Path
+from evaluate.executors import await_ready, local_slots
+
+def state(pid, field):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line for line in lines if line.startswith(field)).split()[1]
+
+slots = local_slots(["cpu"], 2)
+one, other = [found["pid"] for found in await_ready(slots)]
+os.kill(int(state(one, "PPid")), signal.SIGKILL)
+slots[1].restart()
+again = await_ready(slots[1:])[0]["pid"]
+slots[0].restart()
+gone = not Path(f"/proc/{one}").exists() or state(one, "State") == "Z"
+print("gone" if gone else "alive", len({one, other, again}), len(await_ready(slots)))
+for slot in slots:
+    slot.stop()
+"""
+
+
+def test_workers_are_ended_and_started_though_their_server_has_died() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", WITHOUT_SERVER]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "gone 3 2\n", done.stderr
+
+
 # Devices
 
 
