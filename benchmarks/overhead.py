@@ -85,7 +85,7 @@ def benchmark(quick: bool) -> Benchmark:
         time.sleep(0 if quick else 40)
         with tempfile.TemporaryDirectory() as folders:
             inside = {name: partial(_in_folder, arm, Path(folders)) for name, arm in arms.items()}
-            return in_turn(inside, 1 if quick else 7, not quick)
+            return in_turn(inside, 1 if quick else 15, not quick)
 
     return Benchmark(
         "overhead",
