@@ -35,8 +35,7 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, scr
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
     while not breeding.done and not (stop.asked and not pool.busy):
-        candidates = [] if stop.asked else breeding.ask(pool.free - len(schedule))
-        for candidate in schedule.longest_first(candidates):
+        for candidate in schedule.longest_first([] if stop.asked else breeding.ask(pool.free - len(schedule))):
             if job := store.open(candidate):  # written before it is sent
                 schedule.add(job)
                 fill(pool, schedule, stop)  # before the rest is written
@@ -70,9 +69,10 @@ def retry_failed(pool: Pool, store: Store) -> None:
     while jobs or pool.busy:
         while jobs and pool.free:
             pool.submit(jobs.pop())
-        for job, result in settled(pool, store):
-            store.close_retry(job, result)
+        ended = list(settled(pool, store))
         store.note_usage(pool.usage())
+        for job, result in ended:
+            store.close_retry(job, result)
 
 
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:

@@ -29,7 +29,7 @@ class Genome:
         """Return the active nodes: what this genome means."""
         nodes = []
         for n, gene, second in zip(range(1, self.depth + 1), self.blocks, self.seconds, strict=False):
-            inputs = (n - 1, second) if space.blocks[gene].arity == 2 else (n - 1,)
+            inputs = (n - 1, second) if space.joins[gene] else (n - 1,)
             nodes.append(Node(space.names[gene], inputs))
         return Graph(tuple(nodes), space.image, space.classes)
 
@@ -58,7 +58,7 @@ def validate(genome: Genome, space: Space) -> None:
     for what, genes in (("block", genome.blocks), ("second-input", genome.seconds)):
         if len(genes) != space.max_depth:
             raise BadInput(f"genome: {len(genes)} {what} genes; expected {space.max_depth}, one per node")
-    if type(genome.depth) is not int or not space.min_depth <= genome.depth <= space.max_depth:
+    if type(genome.depth) is not int or genome.depth not in space.depths:
         raise BadInput(f"genome: depth gene {genome.depth!r}; expected {space.min_depth}..{space.max_depth}")
     for n, (gene, second) in enumerate(zip(genome.blocks, genome.seconds, strict=True), 1):
         if gene not in space.choices(n):
