@@ -34,6 +34,9 @@ else:
     _CONTEXT = multiprocessing.get_context("spawn")
 
 
+_START_S = 300.0  # a worker is up after seconds; one that is not by then hangs in its device's driver
+
+
 @contextlib.contextmanager
 def _as_workers_begin() -> Iterator[None]:
     """Let a process started meanwhile have one thread, our import path, and nothing of the main module.
@@ -113,6 +116,7 @@ class ProcessSlot:
     def __init__(self, name: str, device: str) -> None:
         """Start the worker in the background; `device` is `cpu`, `cuda:0`, ..."""
         self.name, self.device = name, device
+        self.began_at = time.monotonic()
         self._worker = self._start()
 
     def _start(self) -> _Worker:
@@ -180,12 +184,12 @@ def local_slots(devices: Sequence[str], workers: int) -> list[ProcessSlot]:
 def await_ready(slots: Sequence[ProcessSlot]) -> list[dict[str, Any]]:
     """Wait until every worker is up and return what each computes with.
 
-    Raises BadInput, naming the device, when a worker cannot start.
+    Raises BadInput, naming the device, when a worker cannot start, or has not after five minutes.
     """
     found = []
     for slot in slots:
         try:
-            found.append(slot.ready.result())
+            found.append(slot.ready.result(_START_S))
         except Exception as error:
             raise BadInput(
                 f"--devices: the worker of {slot.name} on {slot.device} did not start: {error!r}; "

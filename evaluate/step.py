@@ -4,7 +4,7 @@ The capture has been tried with a stand-in on a CPU; on a GPU it has not been ru
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 import torch
@@ -28,6 +28,8 @@ class Step:
         self._loss = torch.zeros((), device=numerics.device)
         self._correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
         self._scaler = numerics.scaler()
+        if self._scaler.is_enabled():
+            _begin_momentum(optimizer)
 
     def begin(self) -> None:
         """Begin an epoch: forget the sums, and the scale of the loss, so that a resumed training ends the same."""
@@ -52,6 +54,14 @@ class Step:
         return float(self._loss), int(self._correct)
 
 
+def _begin_momentum(optimizer: Optimizer) -> None:
+    """Let momentum begin at 0: fused SGD takes memory as it finds it where its first step overflows."""
+    for group in optimizer.param_groups:
+        if group.get("momentum"):
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 class Graphs(Protocol):
     """How a device captures work, so that it can be repeated without Python."""
 
@@ -67,7 +77,7 @@ class CudaGraphs:
 
     def warm_up(self, work: Callable[[], None]) -> None:
         """Do `work` on a stream of its own, in order with what comes before and after."""
-        stream = torch.cuda.Stream()
+        stream = _side_stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             work()
@@ -76,9 +86,15 @@ class CudaGraphs:
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return the replay of a graph of `work`, which keeps the memory it uses."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=_side_stream()):
             work()
         return graph.replay
+
+
+@cache
+def _side_stream() -> torch.cuda.Stream:
+    """Return the one stream of this process for graphs: libraries keep workspaces for each stream they meet."""
+    return torch.cuda.Stream()
 
 
 class CapturedStep(Step):

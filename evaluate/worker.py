@@ -34,11 +34,12 @@ def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> Non
 
     Answers through `pipe`: first with what it computes with, then every (function, argument), both of which
     it must be able to import, with what the function returns; where that raises, with a RuntimeError that
-    says so. One CPU thread; ends itself when the driver is gone; leaves Ctrl-C to the driver.
+    says so. One CPU thread; ends itself when it cannot start or the driver is gone; leaves signals to the driver.
     """
     with contextlib.suppress(EOFError, OSError):  # the driver is gone
-        pipe.send(_answer(_start, device, visible))
-        while True:
+        started = _answer(_start, device, visible)
+        pipe.send(started)
+        while not isinstance(started, RuntimeError):
             pipe.send(_answer(*pipe.recv()))
 
 
@@ -51,6 +52,7 @@ def _answer(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _start(device: str, visible: str | None) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgrp()  # what is sent to the driver's whole group, as `timeout` does, must not end trainings
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     if driver := parent_process():
@@ -60,9 +62,11 @@ def _start(device: str, visible: str | None) -> dict[str, Any]:
 
 
 def settle_numerics(device: str) -> None:
-    """Make this process compute on `device` as every worker does, to the bit on a CPU."""
+    """Make this process compute on `device` (`cpu`, `cuda`, `cuda:1`) as every worker does, to the bit on a CPU."""
     global _device
-    _device = device
+    _device, _, index = device.partition(":")
+    if index:
+        torch.cuda.set_device(device)
     torch.set_num_threads(1)
     # cudnn.benchmark picks the convolution that is fastest at the moment, another one perhaps in a replay:
     # the recorded score would not come back to the last bit.
@@ -85,7 +89,10 @@ def setting_of(job: Job) -> Setting:
 
 
 def evaluate(job: Job) -> Result:
-    """Train and score the network of `job`; every exception becomes a result."""
+    """Train and score the network of `job`; every exception becomes a result, unless it spoils this process.
+
+    Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
+    """
     folder = ModelFolder(Path(job.folder), {"job": job.about()}, Path(job.stop_file) if job.stop_file else None)
     try:
         return _evaluate(job, folder)
@@ -95,6 +102,8 @@ def evaluate(job: Job) -> Result:
         return _broken("diverged", error, folder)
     except (MemoryError, torch.OutOfMemoryError) as error:
         return _broken("oom", error, folder)
+    except torch.AcceleratorError:  # the device is lost to this process: the pool starts another
+        raise
     except OSError as error:
         if error.errno in _DISK:
             return Result("interrupted", error=f"{error.strerror}: {error.filename or job.folder}")
@@ -118,7 +127,7 @@ def _evaluate(job: Job, folder: ModelFolder) -> Result:
     folder.discard_corrupt()
     network = fresh_network(job.graph, setting)
     share = inherit(network, job.graph, Path(job.inherit)) if job.inherit else None
-    curve = train(network, images, validation, setting, folder)[: job.until]  # it may have been farther, once
+    curve = train(network, images, validation, setting, folder)  # beyond `until`, where it had been farther once
     best = best_epoch(curve)
     whole = len(curve) == job.recipe.epochs or out_of_patience(curve, job.recipe.patience)
     return Result(

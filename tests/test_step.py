@@ -125,3 +125,22 @@ def test_graphs_are_refused_where_they_cannot_be(capsys: pytest.CaptureFixture[s
         recipe("fast", cuda_graphs=True, precision="fp16")
     refuse_graphs(recipe("fast", cuda_graphs=True), ["cuda:0", "cuda:1"])
     refuse_graphs(recipe("fast"), ["cpu"])
+
+
+def test_momentum_begins_at_zero_though_the_first_step_overflows() -> None:
+    """Deterministic mode fills memory that nothing has written with nan, where the first step would find it."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, nesterov=True, fused=True)
+    step = Step(network, optimizer, recipe("fast"), Numerics("cpu", "fp16"))
+    step.begin()
+    y = torch.tensor([0, 1])
+    before = [parameter.clone() for parameter in network.parameters()]
+    torch.use_deterministic_algorithms(True)
+    try:
+        step(torch.full((2, 1, 2, 2), math.inf), y)
+        assert all(map(torch.equal, network.parameters(), before))
+        step(torch.rand(2, 1, 2, 2), y)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    assert not any(map(torch.equal, network.parameters(), before))
