@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from cgp.errors import BadInput
 from cgp.layers import Shape
-from evaluate.datasets import Raw, dataset, folder_path
-from evaluate.files import cache_root
+from evaluate.datasets import Raw, dataset, sources
+from evaluate.files import cache_root, sync
 from evaluate.job import DataSpec
 
 SPLIT_SEED = 0
@@ -50,7 +50,7 @@ def load(spec: DataSpec, download: bool = False) -> Data:
     """Open the dataset's cache, made first where it is missing.
 
     Raises BadInput where the dataset is unknown, its files are missing, unreadable or do not match,
-    or `train_size` asks for more than there is.
+    `train_size` asks for more than there is, or the cache is damaged.
     """
     entry = dataset(spec)
     folder = cache_root() / _key(spec)
@@ -58,10 +58,13 @@ def load(spec: DataSpec, download: bool = False) -> Data:
         raw = entry.read(spec, download)
         folder = cache_root() / _key(spec)  # a download has changed the files the key speaks of
         _write(folder, raw, _split(raw, spec), entry.flip)
-    meta = json.loads((folder / "meta.json").read_text())
-    # Mode "c" is shared and read-only on disk, yet writable to torch, which warns otherwise.
-    images, labels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels"))
-    splits = {name: np.load(folder / f"{name}.npy") for name in ("train", "validation", "test")}
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        # Mode "c" is shared and read-only on disk, yet writable to torch, which warns otherwise.
+        images, labels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels"))
+        splits = {name: np.load(folder / f"{name}.npy") for name in ("train", "validation", "test")}
+    except (OSError, EOFError, ValueError) as error:
+        raise BadInput(f"{folder}: damaged cache of {spec.name} ({error}); remove that folder, then again") from error
     return Data(
         images,
         labels,
@@ -76,12 +79,7 @@ def load(spec: DataSpec, download: bool = False) -> Data:
 
 def _key(spec: DataSpec) -> str:
     """Name of the cache folder: it changes with the request and with the source's files."""
-    if spec.name == "digits":
-        files: list[Path] = []
-    else:
-        base = folder_path(spec) if spec.name.startswith("folder:") else Path(spec.data_dir)
-        files = sorted(path for path in base.rglob("*") if path.is_file())
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sources(spec)]
     text = json.dumps([CACHE_FORMAT, asdict(spec), stats])
     kind = spec.name.split(":")[0]
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -135,9 +133,7 @@ def _write(folder: Path, raw: Raw, splits: dict[str, Indices], flip: bool) -> No
     digest = hashlib.sha256()
     for array in (raw.images, raw.labels, *splits.values()):
         digest.update(np.ascontiguousarray(array).data)
-    train = raw.images[splits["train"]].reshape(len(splits["train"]), raw.images.shape[1], -1)
-    mean = train.mean((0, 2), dtype=np.float64)
-    std = np.sqrt(np.mean(np.square(train, dtype=np.float64), (0, 2)) - mean**2)
+    mean, std = moments(raw.images, splits["train"])
     meta = {
         "classes": raw.classes,
         "mean": mean.tolist(),
@@ -153,6 +149,8 @@ def _write(folder: Path, raw: Raw, splits: dict[str, Indices], flip: bool) -> No
             for name, array in {"images": raw.images, "labels": raw.labels, **splits}.items():
                 np.save(draft / f"{name}.npy", np.ascontiguousarray(array))
             (draft / "meta.json").write_text(json.dumps(meta))
+            for path in draft.iterdir():
+                sync(path)
             draft.rename(folder)
     except OSError as error:
         if (folder / "meta.json").exists():  # another process was quicker
@@ -161,3 +159,15 @@ def _write(folder: Path, raw: Raw, splits: dict[str, Indices], flip: bool) -> No
             f"{folder.parent}: cannot keep the dataset's cache there ({error.strerror}); "
             "free some space or set XDG_CACHE_HOME to a writable folder"
         ) from error
+
+
+def moments(images: NDArray[np.uint8], chosen: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each channel of the `chosen` images, from exact sums."""
+    channels = images.shape[1]
+    counts = np.zeros((channels, 256), dtype=np.int64)  # of each level
+    for part in np.array_split(chosen, -(-len(chosen) // 1024)):  # counting takes eight bytes a pixel
+        for channel in range(channels):
+            counts[channel] += np.bincount(images[part, channel].ravel(), minlength=256)
+    levels, pixels = np.arange(256), counts.sum(1)
+    mean = counts @ levels / pixels
+    return mean, np.sqrt(counts @ levels**2 / pixels - mean**2)

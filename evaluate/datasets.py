@@ -1,7 +1,7 @@
 """The datasets by name, and how each is read from its files into uint8 arrays.
 
-To add one: write a reader `(spec, download) -> Raw` and enter it in `DATASETS`. torchvision and
-scikit-learn are imported in the readers alone, so that workers, which read a cache, load neither.
+To add one: write a reader `(spec, download) -> Raw` and enter it in `DATASETS`, with the files it reads. torchvision
+and scikit-learn are imported in the readers alone, so that workers, which read a cache, load neither.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,10 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A reader, and whether a mirrored image still shows its class."""
+    """A reader, where its files lie, and whether a mirrored image still shows its class."""
 
     read: Callable[[DataSpec, bool], Raw]
+    files: str  #: pattern of its files in `sources`; empty where it has none
     flip: bool
 
 
@@ -119,6 +120,13 @@ def _folder(spec: DataSpec, download: bool) -> Raw:
     return Raw(stack.transpose(0, 3, 1, 2), labels, classes, len(found[0].samples) if found[1:] else None)
 
 
+def sources(spec: DataSpec) -> list[Path]:
+    """Return the files that the dataset is read from. Raises BadInput as `dataset` and `folder_path` do."""
+    pattern = dataset(spec).files
+    root = folder_path(spec) if spec.name.startswith("folder:") else Path(spec.data_dir)
+    return sorted(path for path in root.glob(pattern) if path.is_file()) if pattern else []
+
+
 def folder_path(spec: DataSpec) -> Path:
     """Return the folder that `folder:PATH` names. Raises BadInput where there is none."""
     path = Path(spec.name.removeprefix("folder:")).expanduser()
@@ -151,18 +159,19 @@ def _decode(path: str, size: int | None) -> NDArray[np.uint8]:
         raise BadInput(f"{path}: cannot be read as an image ({error}); remove or replace it") from error
 
 
+_FASHION = "FashionMNIST"
 _HALVES = ({"train": True}, {"train": False})
 _SVHN = ({"split": "train"}, {"split": "test"})
 
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(_digits, flip=False),
-    "mnist": Dataset(partial(_torchvision, name="MNIST", arguments=_HALVES), flip=False),
-    "fashion_mnist": Dataset(partial(_torchvision, name="FashionMNIST", arguments=_HALVES), flip=True),
-    "kmnist": Dataset(partial(_torchvision, name="KMNIST", arguments=_HALVES), flip=False),
-    "cifar10": Dataset(partial(_torchvision, name="CIFAR10", arguments=_HALVES), flip=True),
-    "cifar100": Dataset(partial(_torchvision, name="CIFAR100", arguments=_HALVES), flip=True),
-    "svhn": Dataset(partial(_torchvision, name="SVHN", arguments=_SVHN), flip=False),
-    "folder": Dataset(_folder, flip=True),
+    "digits": Dataset(_digits, "", flip=False),
+    "mnist": Dataset(partial(_torchvision, name="MNIST", arguments=_HALVES), "MNIST/raw/*", flip=False),
+    "fashion_mnist": Dataset(partial(_torchvision, name=_FASHION, arguments=_HALVES), f"{_FASHION}/raw/*", flip=True),
+    "kmnist": Dataset(partial(_torchvision, name="KMNIST", arguments=_HALVES), "KMNIST/raw/*", flip=False),
+    "cifar10": Dataset(partial(_torchvision, name="CIFAR10", arguments=_HALVES), "cifar-10-batches-py/*", flip=True),
+    "cifar100": Dataset(partial(_torchvision, name="CIFAR100", arguments=_HALVES), "cifar-100-python/*", flip=True),
+    "svhn": Dataset(partial(_torchvision, name="SVHN", arguments=_SVHN), "*_32x32.mat", flip=False),
+    "folder": Dataset(_folder, "**/*", flip=True),
 }
 
 
@@ -172,4 +181,6 @@ def dataset(spec: DataSpec) -> Dataset:
     if kind not in DATASETS or spec.name == "folder":
         names = [*list(DATASETS)[:-1], "folder:PATH"]
         raise BadInput(f"--dataset: unknown {spec.name!r}{did_you_mean(spec.name, names)}; one of {', '.join(names)}")
+    if spec.image_size is not None and kind != "folder":
+        raise BadInput(f"--image-size: {spec.image_size} goes with --dataset folder:PATH, not {kind}; leave it out")
     return DATASETS[kind]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cgp.errors import BadInput
-from evaluate.data import Data, load
+from evaluate.data import Data, load, moments
 from evaluate.job import DataSpec
 
 Pixels = NDArray[np.uint8]
@@ -114,6 +114,13 @@ def test_train_size_out_of_range_is_refused(size: int) -> None:
 
 
 def test_mean_and_std_are_those_of_the_training_images() -> None:
+    rng = np.random.default_rng(0)
+    spread = np.array([1, 40, 256])[:, None, None]
+    coloured = rng.integers(0, spread, (2500, 3, 4, 5)).astype(np.uint8)
+    for images, chosen in ((coloured, np.arange(2100)), (coloured[:30], np.array([7, 4]))):
+        mean, std = moments(images, chosen)
+        assert mean.tolist() == images[chosen].mean((0, 2, 3), dtype=np.float64).tolist()
+        assert std == pytest.approx(images[chosen].std((0, 2, 3)))
     data = load(DataSpec("digits"))
     train = data.images[data.splits["train"]]
     assert data.mean == pytest.approx([train.mean()])
@@ -288,6 +295,23 @@ def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
     assert len(found) == 2
 
 
+def test_a_damaged_cache_names_the_folder_to_remove(empty_cache: Path) -> None:
+    load(DataSpec("digits"))
+    (cache,) = empty_cache.iterdir()
+    for name in ("images.npy", "labels.npy", "train.npy", "meta.json"):
+        whole = (cache / name).read_bytes()
+        for part in (b"", whole[: len(whole) // 2]):
+            (cache / name).write_bytes(part)
+            load.cache_clear()
+            refused(DataSpec("digits"), str(cache), "remove that folder")
+        (cache / name).write_bytes(whole)
+    assert load(DataSpec("digits")).classes == [str(n) for n in range(10)]
+
+
+def test_the_image_size_is_of_folders_alone() -> None:
+    refused(DataSpec("digits", image_size=16), "--image-size: 16", "folder:PATH")
+
+
 # torchvision's datasets, with made files
 
 
@@ -373,6 +397,26 @@ def test_torchvision_files_are_read_with_their_own_test_split(
     first = 1 if name == "svhn" else 0  # SVHN's labels are 1..10, of which 10 is the digit 0
     assert data.labels[-test:].tolist() == [(n + first) % len(data.classes) for n in range(test)]
     assert data.flip == flip
+
+
+def test_another_dataset_beside_it_leaves_its_cache_valid(tmp_path: Path, empty_cache: Path) -> None:
+    for name in ("MNIST", "KMNIST"):
+        write_mnist(tmp_path, name)
+        load.cache_clear()
+        load(DataSpec("mnist", str(tmp_path)))
+    assert len(list(empty_cache.iterdir())) == 1
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", WRITERS)
+def test_new_files_of_a_dataset_are_noticed(tmp_path: Path, empty_cache: Path, name: str) -> None:
+    WRITERS[name](tmp_path)
+    for second in (1, 2):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (second, second))
+        load.cache_clear()
+        load(DataSpec(name, str(tmp_path)))
+    assert len(list(empty_cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", WRITERS)
