@@ -33,8 +33,12 @@ _GROUP_FILES = (
 
 
 def reset_peak_memory(device: str) -> None:
-    """Start measuring the peak anew, where the system can (CUDA; Linux, for a CPU)."""
+    """Start measuring the peak anew, where the system can (CUDA; Linux, for a CPU).
+
+    What an earlier training left in the allocator's cache goes back to the GPU, where other workers may need it.
+    """
     if device == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR.exists():
         try:

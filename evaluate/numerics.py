@@ -10,6 +10,9 @@ from torch import nn
 
 EVALUATION_BATCH = 256  # images; another size rounds differently, so replay must use the same
 
+# fp32 is what it says: in convolutions cuDNN would take TF32 for it, with 10 bits of mantissa, where a GPU has that.
+torch.backends.cudnn.allow_tf32 = False
+
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -32,6 +35,7 @@ def describe_device(device: str) -> dict[str, Any]:
         "instruction_set": None if on_gpu else torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
     }
 
 

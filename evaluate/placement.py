@@ -3,11 +3,12 @@
 The probe has been run on a CPU only, as has the admission by memory.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+
+import joblib
 
 from cgp.errors import BadInput
 from evaluate.executors import ProcessSlot, await_ready, local_slots
@@ -23,9 +24,10 @@ def placement(
 ) -> tuple[list[str], int]:
     """Return the devices over which workers go in turn, and how many workers there are.
 
-    By default one for each GPU and each core of a CPU; else `workers` in all, or `per_device`, a number
-    or `auto`. `need` gives the bytes that a worker on a device is predicted to take; it is asked only then, once
-    for each device. Raises BadInput where the workers asked for cannot fit.
+    By default one for each device, or where there is only a CPU one for each core that this process may use;
+    else `workers` in all, or `per_device`, a number or `auto`. `need` gives the bytes that a worker on a device
+    is predicted to take; it is asked only then, once for each device. Raises BadInput where the workers asked
+    for cannot fit.
     """
     need = cache(need)
     if per_device is None:
@@ -44,7 +46,7 @@ def placement(
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(joblib.cpu_count())  # heeds affinity, and the share of the cores that a container has
 
 
 def _refuse_excess(flag: str, placed: Sequence[str], need: Callable[[str], int]) -> None:

@@ -96,7 +96,12 @@ def _operators(graph: Graph, images: Images, setting: Setting) -> list[Operator]
         train(network, images, None, setting, ModelFolder(Path(folder), {}))
     events = found.key_averages()
     own = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    operators = [Operator(event.key, event.count, getattr(event, own) / 1e6) for event in events]
+    # Kernels of a GPU are events of their own too, and are in the operator that started them.
+    operators = [
+        Operator(event.key, event.count, getattr(event, own) / 1e6)
+        for event in events
+        if event.device_type.name == "CPU"
+    ]
     return sorted(operators, key=lambda operator: -operator.seconds)
 
 
