@@ -84,7 +84,9 @@ class Store:
         self._news: list[Record] = []
         self._open: dict[int, tuple[Candidate, str]] = {}  # by number: candidate and id
         self._waiting: dict[int, list[Candidate]] = {}
-        self._best: Record | None = None
+        self._best: str | None = None  # id of the model that `best` points to
+        self._superseded: list[str] = []  # ids whose weights go with `--keep best`
+        self._recalled: set[int] = set()  # numbers whose results the journal knew, until the strategy has heard them
         self._unheard = self.journal.told_count()
         self._session: tuple[int, Usage] | None = None  # number in the journal, and what was written last
 
@@ -113,7 +115,7 @@ class Store:
             )
         self._open[number] = (candidate, identity)
         if known_result := self.journal.told_result(number):
-            self._unheard -= number < FINAL
+            self._recalled.add(number)
             self._hear(number, *known_result)
             return None
         first = self.journal.first_with(graph_id) if self.plan.cache and not candidate.from_scratch else None
@@ -239,19 +241,26 @@ class Store:
         With `--keep best`, weights of other models go; their records stay. While a resumed search
         still goes through its journal, nothing changes.
         """
+        number = told.candidate.number
+        if number in self._recalled:
+            self._recalled.remove(number)
+            self._unheard -= number < FINAL
+        self._superseded.append(told.id)
         if self._unheard or best is None:
             return
-        former, self._best = self._best, best
-        if former is None or former.id != best.id:
+        identity = self.journal.original(best.candidate.number)  # a copy has no weights of its own
+        if identity != self._best:
             draft = self.folder / f".best-{os.getpid()}"
             draft.unlink(missing_ok=True)
-            draft.symlink_to(Path("models") / best.id)
+            draft.symlink_to(Path("models") / identity)
             draft.replace(self.folder / "best")
+            self._superseded += [self._best] if self._best else []
+            self._best = identity
         if self.plan.keep == "best":
-            for record in (former, told):
-                if record is not None and record.id != best.id:
-                    for name in (BEST, LAST):
-                        (self.model_folder(record.id) / name).unlink(missing_ok=True)
+            for name in (BEST, LAST):
+                for other in set(self._superseded) - {identity}:
+                    (self.model_folder(other) / name).unlink(missing_ok=True)
+        self._superseded.clear()
 
     def end(self) -> None:
         """Close the journal and give the lock back."""

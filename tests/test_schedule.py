@@ -99,6 +99,16 @@ def test_a_training_that_goes_on_runs_to_the_next_rung_and_from_the_last_to_its_
     assert schedule.end(one, whole) == whole
 
 
+def test_a_training_that_an_earlier_session_let_go_on_is_not_judged_again() -> None:
+    schedule = Schedule(Race((1, 3), 6))
+    first, second = started(schedule, 2)
+    assert schedule.end(first, paused([0.9])) is None
+    assert schedule.end(second, paused([0.1, 0.2])) is None  # its last checkpoint is beyond the rung
+    assert schedule.prunings() == []
+    assert {schedule.pop().number: one for one in range(2)}.keys() == {0, 1}
+    assert len(schedule) == 0
+
+
 def test_a_training_that_ends_before_its_rung_is_not_raced() -> None:
     schedule = Schedule(Race((3,), 6))
     (one,) = started(schedule, 1)

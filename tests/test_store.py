@@ -1,5 +1,6 @@
 import errno
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -18,7 +19,7 @@ from evolve import search
 from populations import load
 from populations.folder import create_run, next_run
 from populations.frame import MODEL_COLUMNS
-from populations.record import Candidate, Generation
+from populations.record import Candidate, Generation, Record
 from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
@@ -96,6 +97,7 @@ def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generatio
 
         name = "here"
         ready_at: float | None = 0.0
+        began_at = time.monotonic()
 
         def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
             future = Future[Result]()
@@ -196,6 +198,57 @@ def test_keep_best_drops_the_weights_of_others_only(tmp_path: Path) -> None:
     kept = {path.parent.name for path in store.folder.glob("models/*/*.safetensors")}
     assert kept == {records[1].id}
     store.end()
+
+
+def test_keep_best_drops_what_was_told_before_there_was_a_best_and_before_a_kill(tmp_path: Path) -> None:
+    create_run(tmp_path / "r", {"function_set": "vgg"})
+    plan = replace(PLAN, keep="best")
+    store, records = Store(tmp_path / "r", plan), list[Record]()
+
+    def heard(number: int) -> None:
+        if job := store.open(candidate(number)):
+            for name in (BEST, LAST):
+                (Path(job.folder) / name).touch()
+            store.close(job, ok())
+        records.extend(store.news())
+
+    heard(0)
+    store.set_best(None, records[-1])  # pruned, say
+    heard(1)
+    store = reopened(store, plan)  # killed between writing the result and telling it
+    for number in (0, 1):
+        heard(number)
+        store.set_best(records[1], records[-1])
+    heard(2)
+    store.set_best(records[-1], records[-1])
+    assert {path.parent.name for path in store.folder.glob("models/*/*.safetensors")} == {records[-1].id}
+    store.end()
+
+
+def test_while_a_resumed_run_is_retold_best_stays(store: Store) -> None:
+    for number in range(2):
+        store.close(opened(store, candidate(number)), ok())
+    records = list(store.news())
+    for record in records:
+        store.set_best(record, record)
+    again = reopened(store)
+    for number in range(2):
+        assert again.open(candidate(number)) is None
+    first, second = again.news()
+    again.set_best(first, first)
+    assert (again.folder / "best").resolve().name == second.id
+    again.set_best(first, second)
+    assert (again.folder / "best").resolve().name == first.id
+    again.end()
+
+
+def test_best_points_to_the_weights_that_a_copy_stands_for(store: Store) -> None:
+    first = opened(store, candidate(0))
+    store.close(first, ok())
+    assert store.open(candidate(1, like=0)) is None
+    _, copy = store.news()
+    store.set_best(copy, copy)
+    assert (store.folder / "best").resolve() == Path(first.folder).resolve()
 
 
 def test_retry_in_the_generation_under_way_is_told(store: Store) -> None:
