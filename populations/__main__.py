@@ -1,6 +1,7 @@
 """python -m populations list|show|best|lineage|replay: look into runs and replay their models."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES, recipe
+from evaluate.train import Diverged
 from populations import replay
 from populations.config import OneLineParser
 from populations.frame import Model, Run, load
@@ -23,7 +25,11 @@ SHORT = (  # columns of the table on a terminal; csv and json have all
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0: done, 1: a replay differs from its record, 2: bad input (one line on stderr)."""
+    """Run a command and return the exit code.
+
+    0: done, 1: a replay differs from its record, 2: bad input, or a training or disk that gives up (one line
+    on stderr), 130: stopped.
+    """
     try:
         arguments = parser().parse_args(argv)
         code: int = arguments.command(arguments)
@@ -33,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `... | head`
         sys.stderr.close()
         return 0
+    except (Diverged, OSError) as error:
+        print(f"populations: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return code
 
 
@@ -47,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="the models of a run, as a table")
     show.add_argument("--generation", type=int, metavar="N", help="the population after generation N")
-    show.add_argument("--sort", metavar="COLUMN", help="sort by a column, best or greatest first")
+    show.add_argument("--sort", metavar="COLUMN", help="sort by a column, greatest first")
     show.add_argument("--ledger", action="store_true", help="where the time of the slots went, and what was saved")
     show.set_defaults(command=show_models)
 
@@ -87,7 +98,11 @@ def list_runs(arguments: argparse.Namespace) -> int:
     """Show the runs in a folder, one row each."""
     rows = []
     for path in sorted(arguments.folder.glob("*/run.sqlite")):
-        run = load(path.parent)
+        try:
+            run = load(path.parent)
+        except BadInput as error:
+            print(f"populations: {error}", file=sys.stderr)
+            continue
         models = run.models
         rows.append(
             {
@@ -153,6 +168,8 @@ def replay_model(arguments: argparse.Namespace) -> int:
     graph = model.graph
     print(f"model {model.id}: depth {graph.depth}, {graph.conv_layers} convolutions, {graph.params:,} parameters")
     if arguments.recipe:
+        if arguments.retrain or arguments.test:
+            raise BadInput("--recipe: trains by another recipe, then tests; expected neither --retrain nor --test")
         return _polish(run, model, arguments)
     if arguments.epochs:
         raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
@@ -199,7 +216,8 @@ def _print(table: pd.DataFrame, form: str) -> int:
     if form == "csv":
         print(table.to_csv(index=False), end="")
     elif form == "json":
-        print(table.to_json(orient="records", indent=1))
+        plain = table.astype(object).where(table.notna(), None)
+        print(json.dumps(plain.to_dict("records"), indent=1))
     else:
         table = table.fillna({name: "" for name in ("parent", "same_as") if name in table})
         print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}"))

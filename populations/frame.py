@@ -102,7 +102,7 @@ class Run:
 
     @cached_property
     def lineage(self) -> pd.DataFrame:
-        """One row per model: id, parent (empty for a random draw), job, generation, depth, val_accuracy."""
+        """One row per model: id, parent (empty for a random draw), job, generation, status, depth, val_accuracy."""
         return self.models[["id", "parent", "job", "generation", "status", "depth", "val_accuracy"]]
 
     def ancestors(self, identity: str) -> pd.DataFrame:

@@ -89,7 +89,10 @@ def retrain(run: Run, model: Model) -> Replay:
     if not (model.folder / LAST).exists():  # dropped by --keep best
         return replay
     recorded = fresh_network(job.graph, setting)
-    read_weights(model.folder / LAST, recorded)
+    try:
+        read_weights(model.folder / LAST, recorded)
+    except BadInput as error:
+        return dataclasses.replace(replay, differences=[*replay.differences, f"weights cannot be compared: {error}"])
     pairs = zip(network.state_dict().values(), recorded.state_dict().values(), strict=True)
     return dataclasses.replace(replay, weights_equal=all(torch.equal(a, b) for a, b in pairs))
 

@@ -205,6 +205,12 @@ def test_csv_and_json_hold_the_table_with_missing_values_empty(run: Run, capsys:
     assert [row["parent"] for row in rows] == [None, None, rows[0]["id"], rows[2]["id"]]
 
 
+def test_json_keeps_every_digit_of_a_score(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.close(opened(store, candidate(9)), ok(0.9972144846796658))
+    rows = json.loads(shown(capsys, "show", store.folder, "--format", "json"))
+    assert rows[-1]["val_accuracy"] == 0.9972144846796658
+
+
 def test_the_table_is_short_enough_for_a_terminal_and_has_no_nan(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

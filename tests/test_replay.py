@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import populations.__main__ as cli
+from evaluate.train import Diverged
 from harness import TINY, populations, program
-from populations import load
+from populations import load, replay
 from populations.frame import MODEL_COLUMNS
 from populations.store import Lock
+from test_job import raiser
 
 Ask = Callable[..., tuple[int, str, str]]
 
@@ -184,6 +186,8 @@ def test_a_truncated_checkpoint_affects_its_model_alone(run: Path, ask: Ask) -> 
         (("replay", "RUN", "--epochs", "3"), "--epochs"),
         (("replay", "RUN", "--compile"), "--compile: goes with --recipe"),
         (("replay", "RUN", "--recipe", "retrian"), "did you mean 'retrain'"),
+        (("replay", "RUN", "--recipe", "retrain", "--test"), "--recipe: trains by another recipe"),
+        (("replay", "RUN", "--recipe", "retrain", "--retrain"), "--recipe: trains by another recipe"),
         (("shwo", "RUN"), "shwo"),
     ],
 )
@@ -200,6 +204,35 @@ def test_a_run_of_an_unknown_version_is_refused(run: Path, ask: Ask) -> None:
     code, _, err = ask("show", run)
     assert code == 2
     assert "format 99" in err
+
+
+def test_damaged_last_weights_do_not_take_the_scores_of_a_retraining(run: Path, ask: Ask) -> None:
+    path = run / "best" / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    code, out, _ = ask("replay", run, "best", "--retrain")
+    assert (code, out.count("repeated  val_accuracy")) == (0, 1)
+    assert f"weights cannot be compared: {path.resolve()}: corrupt" in out
+
+
+def test_a_polish_that_diverges_is_one_line(run: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "train", raiser(Diverged("epoch 1: loss is not finite")))
+    code, _, err = ask("replay", run, "best", "--recipe", "retrain")
+    assert (code, err) == (2, "populations: error: epoch 1: loss is not finite\n")
+
+
+def test_a_replay_that_is_stopped_says_nothing(run: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "train", raiser(KeyboardInterrupt()))
+    assert ask("replay", run, "best", "--retrain")[::2] == (130, "")
+
+
+def test_a_run_that_cannot_be_read_leaves_the_others_in_the_list(run: Path, ask: Ask) -> None:
+    broken = run.parent / "a"
+    shutil.copytree(run, broken, symlinks=True)
+    (broken / "config.json").write_text("{")
+    code, out, err = ask("list", run.parent)
+    assert (code, str(run) in out, str(broken) in out) == (0, True, False)
+    assert err.startswith(f"populations: {broken}")
+    assert err.count("\n") == 1
 
 
 def rewritten(run: Path, **changes: object) -> None:
