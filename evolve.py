@@ -65,9 +65,9 @@ def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
 
 def retry_failed(pool: Pool, store: Store) -> None:
     """Train again, before the search goes on, what did not end ok in finished generations."""
-    jobs = store.retry_failed()
-    while jobs or pool.busy:
-        while jobs and pool.free:
+    jobs, stop = store.retry_failed(), Stop(store)
+    while (jobs and not stop.asked) or pool.busy:
+        while jobs and pool.free and not stop.asked:
             pool.submit(jobs.pop())
         ended = list(settled(pool, store))
         store.note_usage(pool.usage())
@@ -106,7 +106,7 @@ def run(config: Config) -> int:
     breeding, plan, data = compose(config, devices)
     rungs = rungs_of(config.rungs, plan.recipe) if config.racing else ()
     if config.dry_run or config.profile:
-        shown = dry_run if config.dry_run else first_profile
+        shown = partial(dry_run, rungs=rungs) if config.dry_run else first_profile
         print(shown(breeding, plan, data, devices[0]))
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)

@@ -34,7 +34,7 @@ TRAIN, SIDE = 1200, 16
 FUNCTION_SET = "conv_8_3,conv_8_5,conv_16_3,res_8_3,res_8_5,res_16_3,maxpool,avgpool,sum"
 DEPTHS = (10, 30)
 POPULATION = 8
-TARGET = 0.38  # set after a look at other seeds, where the first networks had .26 to .36 and the best .39
+TARGET = 0.41  # set after a look at another seed, where the first network had .36 and the best of 144 .42 to .44
 LONG = recipe("fast", epochs=6)
 
 
@@ -76,15 +76,16 @@ def benchmark(quick: bool) -> Benchmark:
 
     Raises BadInput without the photographs.
     """
-    seeds, generations = (1, 2) if quick else (5, 4)
+    seeds, generations = (1, 2) if quick else (5, 8)
     notes: dict[str, Any] = {"target_test_accuracy": TARGET}
     folder = photographs.folder()
     return Benchmark(
         "search",
         f"Seconds until a search has found a network that, trained from scratch for {LONG.epochs} epochs, has "
         f"{TARGET:.0%} test accuracy ({TRAIN:,} images of CIFAR-10 (JPEG) at {SIDE}x{SIDE}, depth "
-        f"{DEPTHS[0]}..{DEPTHS[1]}, 2 workers, {POPULATION * generations} networks at most); each new best is "
-        "retrained, and every retraining is charged; a search that never gets there counts with all it took",
+        f"{DEPTHS[0]}..{DEPTHS[1]}, 2 workers, {POPULATION * generations} networks at most, and {POPULATION} again "
+        "from scratch where weights are inherited); each new best is retrained, once, and every retraining is "
+        "charged; a search that never gets there counts with all it took",
         "s",
         partial(_samples, folder, seeds, generations, notes),
         tuple((name, "full") for name in list(ARMS)[1:]),
@@ -107,21 +108,29 @@ def _samples_on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, A
     await_ready(slots)
     samples: Samples = {name: [] for name in ARMS}
     reached, accuracies = dict.fromkeys(ARMS, 0), {name: list[list[float]]() for name in ARMS}
+    numerics = Numerics("cpu", precision)
     with Pool(slots, evaluate) as pool:
+        warm_up, _ = _searched(
+            ARMS["full"], (seeds, 1), (spec, data), pool
+        )  # the first training of a process is slow
+        _retrained(warm_up[0][1].candidate.graph, data, numerics)
         for seed in range(seeds):
             for name, arm in ARMS.items():
                 found, taken = _searched(arm, (seed, generations), (spec, data), pool)
-                charged, own = 0.0, list[float]()
+                charged, own = 0.0, dict[str, float]()  # by graph: one of the final ranking may be known
                 for when, record in found:
+                    graph = record.candidate.graph
+                    if graph.id in own:
+                        continue
                     started = time.perf_counter()
-                    own.append(_retrained(record.candidate.graph, data, Numerics("cpu", precision)))
+                    own[graph.id] = _retrained(graph, data, numerics)
                     charged += time.perf_counter() - started
-                    if own[-1] >= TARGET:
+                    if own[graph.id] >= TARGET:
                         reached[name] += 1
                         taken = when
                         break
                 samples[name].append(taken + charged)
-                accuracies[name].append(own)
+                accuracies[name].append(list(own.values()))
     notes["searches_that_got_there"] = ", ".join(f"{name}: {count} of {seeds}" for name, count in reached.items())
     notes["test_accuracies"] = accuracies
     return samples

@@ -39,6 +39,7 @@ class Here:
 
     name = "here"
     ready_at: float | None = 0.0
+    began_at = time.monotonic()
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
         """Run `function(job)`."""

@@ -3,12 +3,19 @@
 job         Job, Recipe, DataSpec, Result: plain values that cross processes
 datasets    the datasets by name                    <- a new dataset goes here
 data        the shared cache of images; train, validation and test indices
+files       names of files; atomic writing
 augment     batches on the device
 numerics    precision and memory format
 initialise  weight initialisation by name
+inherit     weights taken over from a parent
+step        one training step, eager or as a CUDA graph
 train       network, images, recipe, seed -> learning curve
 checkpoint  weights that describe themselves, written atomically
-memory      peak memory of an evaluation
+memory      memory of an evaluation: predicted, its peak, what is free
+probe       short measurements of a device
+placement   how many workers go on each device
+forecast    what an evaluation will cost
+profile     where the time of an epoch goes
 fitness     objectives by name                      <- a new objective goes here
 worker      `evaluate(job)` -> Result
 pool        slots, deadlines, lost jobs

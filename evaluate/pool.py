@@ -23,6 +23,7 @@ class Slot(Protocol):
     """A place where one job at a time runs."""
 
     name: str
+    began_at: float  #: `time.monotonic()` when its first worker was begun
 
     @property
     def ready_at(self) -> float | None:
@@ -58,7 +59,7 @@ class Usage:
 
     slots: int
     settled: int  #: stretches of training that ended
-    wall: float  #: since the pool was opened
+    wall: float  #: since the first slot began to start its worker
     busy: dict[str, float]  #: of all slots together, by the status that jobs ended in; `running` of those that run
 
 
@@ -74,6 +75,7 @@ class Pool:
         self._running: dict[Future[Result], _Running] = {}
         self._retries: deque[Job] = deque()
         self._opened_at = time.monotonic()
+        self._began_at = min(slot.began_at for slot in self.slots)
         self._busy = defaultdict[str, float](float)  # seconds by status
         self.settled = 0  #: stretches of training that ended here, with whatever result
         self.numbers: set[int] = set()  #: of the jobs that they belong to
@@ -91,8 +93,8 @@ class Pool:
     @property
     def busy_share(self) -> float:
         """Share of the slots' time so far in which they ran a job, 0..1."""
-        usage = self.usage()
-        return sum(usage.busy.values()) / max(1e-9, usage.wall * usage.slots)
+        wall = time.monotonic() - self._opened_at  # without the workers' start
+        return sum(self.usage().busy.values()) / max(1e-9, wall * len(self.slots))
 
     def usage(self) -> Usage:
         """Return where the slots' time went so far."""
@@ -100,7 +102,7 @@ class Pool:
         busy = dict(self._busy)
         if self._running:
             busy["running"] = sum(now - running.submitted_at for running in self._running.values())
-        return Usage(len(self.slots), self.settled, now - self._opened_at, busy)
+        return Usage(len(self.slots), self.settled, now - self._began_at, busy)
 
     def submit(self, job: Job) -> None:
         """Send `job` to a free slot. Raises RuntimeError when there is none."""

@@ -2,8 +2,13 @@
 
 strategies/  ask(n) -> candidates, tell(record)      <- a new strategy goes here
 record       Candidate, Record, Generation
+racing       who goes on from a rung
+schedule     which job runs next
+session      a run opened, and how its user stops it
+folder       config.json, environment.json of a run
 store        the run folder: open, close, snapshot, resume
 journal      run.sqlite
+ledger       where the slots' time went
 frame        run -> pandas: `load(RUN)`
 config       flags, TOML file -> Config
 forecast     what a search will cost

@@ -52,7 +52,7 @@ FLAGS = (
     Flag("space", "max-flops", int, None, "limit on forward FLOPs per image [default: none]"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one"),
-    Flag("evolution", "offspring", int, 8, "children a generation"),
+    Flag("evolution", "offspring", int, 8, "children a generation; random draws none"),
     Flag("evolution", "generations", int, 3, "generations, the random one included", False),
     Flag("evolution", "mutation-rate", float, 0.05, "chance of each gene to change"),
     Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),

@@ -1,5 +1,7 @@
 """Before a search begins: a drawn population as a table, and what the whole will cost."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +14,7 @@ from evaluate.numerics import Numerics
 from evaluate.profile import profile
 from evaluate.train import Setting
 from evaluate.worker import settle_numerics
+from populations.racing import expected_epochs
 from populations.store import Plan
 from populations.strategies import Strategy
 
@@ -39,10 +42,15 @@ def population_table(strategy: Strategy, plan: Plan, data: Data, device: str) ->
     )
 
 
-def dry_run(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
-    """Return the table, what the search would cost, and which blocks the limits turned away."""
+def dry_run(strategy: Strategy, plan: Plan, data: Data, device: str, rungs: Sequence[int]) -> str:
+    """Return the table, what the search would cost with a race of `rungs`, and which blocks the limits turned away.
+
+    The table's seconds are of whole trainings, as a worker would take them.
+    """
+    settle_numerics(device)
     table = population_table(strategy, plan, data, device)
-    minutes = float(table["seconds"].mean()) * strategy.total / 60
+    share = expected_epochs(rungs, plan.recipe.epochs) / plan.recipe.epochs
+    minutes = float(table["seconds"].mean()) * strategy.total * share / 60
     return (
         f"{table.to_string(index=False)}\n\n{strategy.total} networks, about {minutes:.0f} minutes on one worker, "
         f"{search_bytes(strategy, plan, 1) / 1e6:.0f} MB of checkpoints\n"
@@ -53,7 +61,7 @@ def dry_run(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
 def first_profile(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
     """Train the first network that would be drawn for one epoch, as a worker does; return where time went."""
     kind, precision = device.partition(":")[0], plan.recipe.precision
-    settle_numerics(kind)
+    settle_numerics(device)
     graph = strategy.ask(1)[0].graph
     found = profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
     return f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {kind}, {precision}\n\n{found}"

@@ -29,7 +29,9 @@ def _spent(sessions: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
     """Return the seconds of the parts in which slots were starting up or ran a job; `own` copied no result.
 
     An unfinished training may have gone on after the last word of a driver that was killed. It is
-    recorded with its result but lies outside the sessions, so training is at most what they held.
+    recorded with its result but lies outside the sessions, so training is at most what they held. Epochs that
+    a lost or overdue job had finished are failures here; where it went on from them later, they are in its
+    seconds too, and then show as training instead of engine.
     """
     busy = pd.DataFrame(list(sessions["busy"])).sum()  # by status
     failures = float(busy[busy.index.isin(_FAILURES)].sum())

@@ -8,6 +8,7 @@ the same with any number of workers, interrupted or not.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from cgp.errors import BadInput
 from evaluate.job import Recipe, Result
@@ -37,6 +38,12 @@ def rungs_of(text: str | None, recipe: Recipe) -> tuple[int, ...]:
             f"fewer than the recipe's --epochs {recipe.epochs}"
         )
     return rungs
+
+
+def expected_epochs(rungs: Sequence[int], epochs: int) -> float:
+    """Return the epochs that a training takes on average where one in `KEEP` goes on from every rung."""
+    ends = (0, *rungs, epochs)
+    return sum((end - begin) / float(KEEP) ** n for n, (begin, end) in enumerate(pairwise(ends)))
 
 
 class Race:

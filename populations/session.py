@@ -37,8 +37,8 @@ class Stop:
     """Ctrl-C or SIGTERM: once, stop asking and let workers checkpoint; twice, at once."""
 
     def __init__(self, store: Store) -> None:
-        """Take over both signals."""
-        self.asked, self._file = False, store.stop_file
+        """Take over both signals; what this driver was asked before still holds."""
+        self.asked, self._file = store.stop_file.exists(), store.stop_file
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
 

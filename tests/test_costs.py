@@ -1,12 +1,12 @@
 """What is foretold of networks and searches, against what they are: fields, genes, bytes, places for workers."""
 
 import mmap
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -32,7 +32,7 @@ from evaluate.numerics import Numerics
 from evaluate.placement import placement
 from evaluate.train import Setting
 from evaluate.worker import evaluate
-from populations.forecast import population_table, search_bytes, worker_bytes
+from populations.forecast import dry_run, population_table, search_bytes, worker_bytes
 from populations.store import Plan
 from populations.strategies import strategy
 from test_strategies import SPACE, settings
@@ -180,6 +180,19 @@ def test_a_dry_run_shows_the_very_networks_that_the_search_draws() -> None:
     assert list(table["mbytes"]) == [round(forecast_bytes(graph, FAST) / 1e6, 1) for graph in graphs]
 
 
+def test_a_race_shortens_the_search_that_a_dry_run_foretells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("populations.forecast.forecast_seconds", lambda graphs, *_: [60.0] * len(graphs))
+    plan = replace(PLAN, recipe=recipe("fast", epochs=9))
+
+    def said(rungs: tuple[int, ...]) -> str:
+        breeding = strategy("random", settings())
+        return dry_run(breeding, plan, load(PLAN.data), "cpu", rungs)
+
+    total = strategy("random", settings()).total
+    assert f"{total} networks, about {total} minutes on one worker" in said(())
+    assert f"about {total * (1 + 2 / 3 + 6 / 9) / 9:.0f} minutes" in said((1, 3))
+
+
 def test_the_disk_of_a_search_is_for_all_its_networks_or_for_the_best_and_those_in_training() -> None:
     breeding = strategy("random", settings())
     each = search_bytes(breeding, replace(PLAN, keep="best"), 0)
@@ -262,7 +275,7 @@ def test_memory_is_asked_for_only_where_workers_are(monkeypatch: pytest.MonkeyPa
 
 
 def test_automatic_workers_are_no_more_than_fit_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 64)
     monkeypatch.setattr(placing, "free_bytes", lambda device: 550)
     automatic = partial(placed, [], ["cpu"], None)
     assert automatic("auto") == (["cpu"] * 5, 5)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from cgp.errors import BadInput
+from evaluate import executors
 from evaluate.executors import ProcessSlot, await_ready, device_names, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
@@ -348,8 +349,36 @@ def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch)
     slots = local_slots(["cuda:99"], 1)
     with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cuda:99 did not start: ") as caught:
         await_ready(slots)
-    slots[0].stop()
     assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="its process ended"):  # it takes no jobs either
+        slots[0].submit(str, 1).result(30)
+    slots[0].stop()
+
+
+def test_a_worker_that_hangs_while_it_starts_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = local_slots(["cpu"], 1)
+    monkeypatch.setattr(executors, "_START_S", 0.0)
+    with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cpu did not start: TimeoutError"):
+        await_ready(slots)
+    slots[0].stop()
+
+
+def test_a_fault_that_spoils_the_device_ends_the_worker(monkeypatch: pytest.MonkeyPatch, make_job: MakeJob) -> None:
+    def spoil(*_: object) -> None:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    monkeypatch.setattr("evaluate.worker.train", spoil)
+    with pytest.raises(torch.AcceleratorError):
+        evaluate(make_job())
+
+
+def test_the_time_in_which_workers_start_is_the_pools() -> None:
+    began = time.monotonic()
+    slots = local_slots(["cpu"], 1)
+    await_ready(slots)
+    taken = time.monotonic() - began
+    with Pool(slots, evaluate) as pool:
+        assert pool.usage().wall >= 0.99 * taken
 
 
 def test_fewer_workers_than_devices_are_refused() -> None:

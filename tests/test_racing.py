@@ -12,7 +12,7 @@ from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.job import DataSpec, Job, Result, recipe
-from populations.racing import Race, default_rungs, rungs_of
+from populations.racing import Race, default_rungs, expected_epochs, rungs_of
 from populations.record import Candidate, Record
 from populations.schedule import Schedule
 
@@ -137,6 +137,11 @@ def test_rungs_of_a_recipe(epochs: int, rungs: tuple[int, ...]) -> None:
 def test_rungs_beyond_the_epochs_or_out_of_order_are_refused(text: str) -> None:
     with pytest.raises(BadInput, match=f"--rungs: .*{text}.*expected"):
         rungs_of(text, recipe("fast", epochs=6))
+
+
+def test_a_third_goes_on_from_every_rung() -> None:
+    assert expected_epochs((), 4) == 4
+    assert expected_epochs((1, 3), 9) == pytest.approx(1 + 2 / 3 + 6 / 9)
 
 
 def test_one_epoch_has_no_rung() -> None:

@@ -104,13 +104,17 @@ def test_workers_end_when_the_driver_is_killed(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-def test_ctrl_c_checkpoints_and_resumes(reference: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_its_processes_checkpoints_and_resumes(
+    reference: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     process = start(*TINY, "--workers", "1", "--run", "r", cwd=tmp_path)
     wait_for(tmp_path / "r", "models/*/curve.csv", 2, process)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "evolve.py --resume r\n" in output
+    assert not any("lost" in busy for busy in load(tmp_path / "r").sessions["busy"])
     assert len(load(tmp_path / "r").models) < 9
     assert program("--resume", "r", cwd=tmp_path).returncode == 0
     assert_same_run(reference, tmp_path / "r")
@@ -149,6 +153,20 @@ def test_timeouts_do_not_end_a_search_and_can_be_retried(tmp_path: Path) -> None
     assert again.returncode == 0, again.stderr
     assert set(load(tmp_path / "r").models["status"]) == {"ok"}
     assert len(load(tmp_path / "r").models) == 4
+
+
+def test_ctrl_c_ends_a_retry_gracefully(tmp_path: Path) -> None:
+    long = (*TINY, "--epochs", "500", "--generations", "2", "--population", "2", "--offspring", "2")
+    done = program(*long, "--timeout", "0.01", "--run", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    process = start("--resume", "r", "--retry-failed", "--timeout", "200", "--workers", "1", cwd=tmp_path)
+    wait_for(tmp_path / "r", "models/*/curve.csv", 1, process)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output.endswith("evolve.py --resume r\n")
+    assert set(load(tmp_path / "r").models["status"].dropna()) == {"timeout"}
+    assert len(list(tmp_path.glob("r/models/*/curve.csv"))) == 1
 
 
 def test_diverged_networks_are_recorded(tmp_path: Path) -> None:
