@@ -14,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -34,6 +36,7 @@ else:
     _CONTEXT = multiprocessing.get_context("spawn")
 
 
+_TURN_S = 0.1  # for the system to end a process that was killed
 _START_S = 300.0  # a worker is up after seconds; one that is not by then hangs in its device's driver
 
 
@@ -58,6 +61,26 @@ def _as_workers_begin() -> Iterator[None]:
                 del os.environ[name]
 
 
+def _start(kind: str, visible: str | None, attempts: int = 5) -> tuple["Connection[Any, Any]", BaseProcess]:
+    """Start a process that serves, and return the pipe to it.
+
+    A fork server that is just dying takes the request and then hangs up; the next finds it dead and starts another.
+    """
+    mine, theirs = _CONTEXT.Pipe()
+    process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), daemon=True)
+    try:
+        with _as_workers_begin():
+            process.start()
+    except (EOFError, ConnectionError):
+        if attempts == 1:
+            raise
+        time.sleep(_TURN_S)
+        return _start(kind, visible, attempts - 1)
+    finally:
+        theirs.close()  # the worker's death is then the pipe's end
+    return mine, process
+
+
 class _Worker:
     """A process that does what it is sent, in order, until it is killed."""
 
@@ -65,12 +88,8 @@ class _Worker:
         self.ready: Future[dict[str, Any]] = Future()
         self.ready_at: float | None = None
         self._answers: deque[Future[Any]] = deque([self.ready])
-        self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), daemon=True)
-        with _as_workers_begin():
-            self._process.start()
+        self._pipe, self._process = _start(kind, visible)
         self._pid = cast(int, self._process.pid)
-        theirs.close()  # the worker's death is now the pipe's end
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
