@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional
 
 from cgp.graph import Graph
 from evaluate.data import Data
 from evaluate.job import Recipe
 from evaluate.memory import OPTIMIZER_COPIES
+from evaluate.step import Step
 from evaluate.train import Setting, fresh_network, make_optimizer
 
 
@@ -27,19 +27,14 @@ def forecast_seconds(graphs: Sequence[Graph], data: Data, setting: Setting) -> l
 def _seconds_per_flop(graph: Graph, setting: Setting) -> float:
     """Return seconds per forward FLOP of an image when `graph` is trained on it."""
     batch, device = setting.recipe.batch_size, setting.numerics.device
-    network = fresh_network(graph, setting).train()
-    optimizer = make_optimizer(network, setting.recipe)
+    network = fresh_network(graph, setting)
+    step = Step(network, make_optimizer(network, setting.recipe), setting.recipe, setting.numerics)
     x = torch.randn(batch, *graph.image, device=device).contiguous(memory_format=torch.channels_last)
     y = torch.zeros(batch, dtype=torch.int64, device=device)
     ended = []
     for _ in range(3):  # the first step allocates
-        with setting.numerics.autocast():
-            logits = network(x)
-        loss = functional.cross_entropy(logits.float(), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()  # wait for the device
+        step(x, y)
+        step.sums()  # waits for the device
         ended.append(time.perf_counter())
     return (ended[-1] - ended[0]) / 2 / (graph.flops * batch)
 

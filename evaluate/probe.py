@@ -14,14 +14,16 @@ from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn import functional
 
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.network import build
 from evaluate.files import cache_root, write_atomically
+from evaluate.job import recipe
 from evaluate.numerics import Numerics, describe_device, native_precisions
+from evaluate.step import Step
+from evaluate.train import make_optimizer
 
 GRAPH = Graph.chain(["conv_32_3"] * 4, Shape(32, 16, 16), 10)  # convolution, normalisation, ReLU
 BATCH = 32
@@ -69,42 +71,40 @@ def _race(device: str, candidates: list[str]) -> Probe:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a worker
     try:
-        steps = {name: training_step(device, name) for name in candidates}
-        rounds = [{name: _milliseconds(step) for name, step in steps.items()} for _ in range(_ROUNDS + 2)][2:]
+        with torch.cuda.device(device) if device.startswith("cuda") else contextlib.nullcontext():
+            trainings = {name: training(device.partition(":")[0], name) for name in candidates}
+            rounds = [{name: _milliseconds(steps) for name, steps in trainings.items()} for _ in range(_ROUNDS + 2)]
     finally:
         torch.set_num_threads(threads)
-    best = "fp32"
+    best, timed = "fp32", rounds[2:]
     for name in candidates[1:]:
-        if quantiles([taken[name] / taken[best] for taken in rounds])[2] < 1:
+        if quantiles([taken[name] / taken[best] for taken in timed])[2] < 1:
             best = name
-    return Probe(best, {name: round(median(taken[name] for taken in rounds), 3) for name in candidates})
+    return Probe(best, {name: round(median(taken[name] for taken in timed), 3) for name in candidates})
 
 
-def training_step(device: str, precision: str) -> Callable[[], torch.Tensor]:
-    """Return a function that trains the small network by one step on `device` and gives the loss."""
-    numerics = Numerics(device.partition(":")[0], precision)
-    network = build(GRAPH).to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, fused=True)
-    scaler = numerics.scaler()
-    x = torch.rand(BATCH, *GRAPH.image, device=device).contiguous(memory_format=torch.channels_last)
-    y = torch.zeros(BATCH, dtype=torch.int64, device=device)
+def training(kind: str, precision: str) -> Callable[[int], None]:
+    """Return a function that trains the small network by so many steps on the device in use, and waits for the last.
 
-    def step() -> torch.Tensor:
-        with numerics.autocast():
-            logits = network(x)
-        loss = functional.cross_entropy(logits.float(), y)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        return loss.detach()
+    `kind` is `cpu` or `cuda`.
+    """
+    trained, numerics = recipe("fast"), Numerics(kind, precision)
+    network = numerics.place(build(GRAPH))
+    step = Step(network, make_optimizer(network, trained), trained, numerics)
+    x = torch.rand(BATCH, *GRAPH.image, device=kind).contiguous(memory_format=torch.channels_last)
+    y = torch.zeros(BATCH, dtype=torch.int64, device=kind)
 
-    return step
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step(x, y)
+        step.sums()
+
+    return steps
 
 
-def _milliseconds(step: Callable[[], torch.Tensor]) -> float:
+def _milliseconds(steps: Callable[[int], None]) -> float:
     started = time.perf_counter()
-    step().item()  # waits for the device
+    steps(1)
     return (time.perf_counter() - started) * 1e3
 
 
@@ -119,12 +119,10 @@ class Window(NamedTuple):
 
 def steps_within(window: Window) -> int:
     """Train the small network until the end of `window` and return the steps that ended within it."""
-    step = training_step(window.device, window.precision)
+    steps = training(window.device, window.precision)
     count = 0
     while True:
-        for _ in range(_UNWAITED):
-            loss = step()
-        loss.item()
+        steps(_UNWAITED)
         now = time.time()
         if now >= window.end:
             return count

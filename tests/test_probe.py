@@ -58,8 +58,8 @@ def test_auto_is_timed_once_and_a_resumed_run_keeps_its_precision(fresh_cache: P
 @pytest.mark.usefixtures("fresh_cache")
 def test_a_half_precision_must_be_faster(half: float, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "native_precisions", lambda device: ("fp32", "bf16", "fp16"))
-    monkeypatch.setattr(probe, "training_step", lambda device, precision: precision)
-    monkeypatch.setattr(probe, "_milliseconds", lambda step: {"fp32": 1.0}.get(step, half))
+    monkeypatch.setattr(probe, "training", lambda device, precision: precision)
+    monkeypatch.setattr(probe, "_milliseconds", lambda steps: {"fp32": 1.0}.get(steps, half))
     threads = torch.get_num_threads()
     assert probe.probe_precision(("cpu",)) == (chosen, {"fp32": 1.0, "bf16": half})
     assert torch.get_num_threads() == threads
