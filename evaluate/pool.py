@@ -75,7 +75,7 @@ class Pool:
         self._running: dict[Future[Result], _Running] = {}
         self._retries: deque[Job] = deque()
         self._opened_at = time.monotonic()
-        self._began_at = min(slot.began_at for slot in self.slots)
+        self._began_at = min((slot.began_at for slot in self.slots), default=self._opened_at)
         self._busy = defaultdict[str, float](float)  # seconds by status
         self.settled = 0  #: stretches of training that ended here, with whatever result
         self.numbers: set[int] = set()  #: of the jobs that they belong to
