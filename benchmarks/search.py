@@ -110,10 +110,8 @@ def _samples_on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, A
     reached, accuracies = dict.fromkeys(ARMS, 0), {name: list[list[float]]() for name in ARMS}
     numerics = Numerics("cpu", precision)
     with Pool(slots, evaluate) as pool:
-        warm_up, _ = _searched(
-            ARMS["full"], (seeds, 1), (spec, data), pool
-        )  # the first training of a process is slow
-        _retrained(warm_up[0][1].candidate.graph, data, numerics)
+        found, _ = _searched(ARMS["full"], (seeds, 1), (spec, data), pool)
+        _retrained(found[0][1].candidate.graph, data, numerics)  # not charged: a process's first training is slow
         for seed in range(seeds):
             for name, arm in ARMS.items():
                 found, taken = _searched(arm, (seed, generations), (spec, data), pool)

@@ -248,7 +248,8 @@ class Store:
         self._superseded.append(told.id)
         if self._unheard or best is None:
             return
-        identity = self.journal.original(best.candidate.number)  # a copy has no weights of its own
+        # A copy has no weights of its own.
+        identity = self.journal.original(best.candidate.number) if best.copied else best.id
         if identity != self._best:
             draft = self.folder / f".best-{os.getpid()}"
             draft.unlink(missing_ok=True)
