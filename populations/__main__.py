@@ -33,13 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser().parse_args(argv)
         code: int = arguments.command(arguments)
-    except BadInput as error:
-        print(f"populations: error: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # as in `... | head`
         sys.stderr.close()
         return 0
-    except (Diverged, OSError) as error:
+    except (BadInput, Diverged, OSError) as error:
         print(f"populations: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

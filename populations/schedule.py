@@ -78,12 +78,9 @@ class Schedule:
         """Take in how `job` ended in its slot; return its result, or None where it only pauses."""
         if self.race is None or job.until is None or result.status != "paused":
             return self._with_curve(job, result)
+        self._paused[job.number] = job, job.until, result
         self._latest[job.number] = result
         self.race.enter(job.number, job.until, result.curve[job.until - 1]["val_accuracy"])
-        if len(result.curve) > job.until:  # an earlier session let it go on, and its weights are farther
-            self._waiting.append(dataclasses.replace(job, until=self.race.after(job.until)))
-        else:
-            self._paused[job.number] = job, job.until, result
         return None
 
     def _with_curve(self, job: Job, result: Result) -> Result:
@@ -97,7 +94,8 @@ class Schedule:
             return []
         pruned = []
         for number, (job, rung, result) in sorted(self._paused.items()):
-            goes_on = self.race.verdict(number, rung)
+            went_on = len(result.curve) > rung  # in an earlier session: its weights are farther
+            goes_on = went_on or self.race.verdict(number, rung)
             if goes_on is None:
                 continue
             del self._paused[number]
