@@ -20,7 +20,7 @@ from evaluate.pool import Pool
 from evaluate.worker import evaluate
 
 FRESH = (
-    "import pickle, sys; from evaluate.worker import evaluate, settle_numerics; settle_numerics('cpu'); "
+    "import pickle, sys; from evaluate.worker import evaluate, settle_process; settle_process('cpu'); "
     "print(evaluate(pickle.load(sys.stdin.buffer)).seconds)"
 )
 EPOCH = recipe("fast", epochs=1)

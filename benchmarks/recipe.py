@@ -20,7 +20,7 @@ from evaluate.job import DataSpec, Recipe, recipe
 from evaluate.numerics import Numerics
 from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Row, Setting, fresh_network, train
-from evaluate.worker import settle_numerics
+from evaluate.worker import settle_process
 
 #: `resnet` without its widest blocks, so that a long training of a deep network takes half a minute.
 FUNCTION_SET = "conv_16_3,conv_16_5,conv_32_3,res_16_3,res_16_5,res_32_3,maxpool,avgpool,sum"
@@ -68,7 +68,7 @@ class Field:
 
     def trained(self, graph: Graph, name: str) -> list[Row]:
         """Train `graph` by the arm `name` and return its curve; empty where it diverged."""
-        settle_numerics("cpu")
+        settle_process("cpu")
         chosen, seed = self.arms[name]
         setting = Setting(chosen, seed, Numerics("cpu", resolve_precision("auto", "cpu")))
         data = load(self.data)

@@ -21,7 +21,7 @@ from evaluate.numerics import Numerics
 from evaluate.pool import Pool
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, score, train
-from evaluate.worker import evaluate, settle_numerics
+from evaluate.worker import evaluate, settle_process
 from populations.racing import Race, default_rungs
 from populations.record import Record
 from populations.schedule import Schedule
@@ -102,7 +102,7 @@ def _samples(folder: Path, seeds: int, generations: int, notes: dict[str, Any]) 
 
 def _samples_on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, Any]) -> Samples:
     data = load(spec)
-    settle_numerics("cpu")
+    settle_process("cpu")
     precision = resolve_precision("auto", "cpu")
     slots = local_slots(["cpu"], 2)
     await_ready(slots)

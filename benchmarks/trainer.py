@@ -26,7 +26,7 @@ from evaluate.job import recipe
 from evaluate.numerics import Numerics
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, make_optimizer, make_schedule, train
-from evaluate.worker import settle_numerics
+from evaluate.worker import settle_process
 
 MAX_FLOPS_PER_NODE = 1_250_000  # at 16x16
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,7 +47,7 @@ SIZES = {"cpu": Size(1024, Shape(1, 16, 16), 64, 2048), "cuda": Size(16384, Shap
 def benchmark(quick: bool) -> Benchmark:
     """Return the benchmark; quick: no warm-up, depth 20 alone, an eighth of the images."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    settle_numerics(device)
+    settle_process(device)
     size, depths = SIZES[device], (20,) if quick else (20, 50, 70)
     data = _noise(size.images // 8 if quick else size.images, size.image)
     trained = recipe(

@@ -1,5 +1,6 @@
-"""Memory of one evaluation: predicted from its graph, its peak measured, and what is free."""
+"""Memory of one evaluation: predicted from its graph, kept while it runs, its peak measured, and what is free."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -22,6 +23,9 @@ from evaluate.numerics import EVALUATION_BATCH
 OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}  #: of the weights, in the optimizer's state
 PROCESS_BYTES = {"cpu": 350 * 2**20, "cuda": 600 * 2**20}  #: of one more worker at most: libraries; CUDA context
 
+_LIBC = ctypes.CDLL(None)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
@@ -30,6 +34,23 @@ _GROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
+
+
+def keep_freed_memory() -> None:
+    """Let this process use again what it frees, until `give_back_memory`, where its heap is glibc's.
+
+    Left alone, that heap goes back to the system after every training step, which clears its pages anew
+    for the next one.
+    """
+    if hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        _LIBC.mallopt(_M_MMAP_THRESHOLD, 2**25)  # as far as it goes
+
+
+def give_back_memory() -> None:
+    """Give the system what this process has freed: other workers may need it, and the next peak is not of this."""
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
 
 
 def reset_peak_memory(device: str) -> None:

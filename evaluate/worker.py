@@ -21,7 +21,7 @@ from evaluate.checkpoint import Interrupted, ModelFolder
 from evaluate.data import Data, load
 from evaluate.inherit import inherit
 from evaluate.job import DataSpec, Job, Result, Status
-from evaluate.memory import peak_memory_mb, reset_peak_memory
+from evaluate.memory import give_back_memory, keep_freed_memory, peak_memory_mb, reset_peak_memory
 from evaluate.numerics import Numerics, describe_device
 from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
@@ -41,6 +41,7 @@ def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> Non
         pipe.send(started)
         while not isinstance(started, RuntimeError):
             pipe.send(_answer(*pipe.recv()))
+            give_back_memory()  # while the next job is on its way
 
 
 def _answer(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -57,17 +58,21 @@ def _start(device: str, visible: str | None) -> dict[str, Any]:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     if driver := parent_process():
         threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
-    settle_numerics(device)
+    settle_process(device)
     return describe_device(device) | {"pid": os.getpid()}
 
 
-def settle_numerics(device: str) -> None:
-    """Make this process compute on `device` (`cpu`, `cuda`, `cuda:1`) as every worker does, to the bit on a CPU."""
+def settle_process(device: str) -> None:
+    """Make this process compute on `device` (`cpu`, `cuda`, `cuda:1`) as every worker does.
+
+    On a CPU that is the same to the bit, and as fast.
+    """
     global _device
     _device, _, index = device.partition(":")
     if index:
         torch.cuda.set_device(device)
     torch.set_num_threads(1)
+    keep_freed_memory()
     # cudnn.benchmark picks the convolution that is fastest at the moment, another one perhaps in a replay:
     # the recorded score would not come back to the last bit.
     torch.backends.cudnn.deterministic = True

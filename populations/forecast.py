@@ -13,7 +13,7 @@ from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import Numerics
 from evaluate.profile import profile
 from evaluate.train import Setting
-from evaluate.worker import settle_numerics
+from evaluate.worker import settle_process
 from populations.racing import expected_epochs
 from populations.store import Plan
 from populations.strategies import Strategy
@@ -47,7 +47,7 @@ def dry_run(strategy: Strategy, plan: Plan, data: Data, device: str, rungs: Sequ
 
     The table's seconds are of whole trainings, as a worker would take them.
     """
-    settle_numerics(device)
+    settle_process(device)
     table = population_table(strategy, plan, data, device)
     share = expected_epochs(rungs, plan.recipe.epochs) / plan.recipe.epochs
     minutes = float(table["seconds"].mean()) * strategy.total * share / 60
@@ -61,7 +61,7 @@ def dry_run(strategy: Strategy, plan: Plan, data: Data, device: str, rungs: Sequ
 def first_profile(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
     """Train the first network that would be drawn for one epoch, as a worker does; return where time went."""
     kind, precision = device.partition(":")[0], plan.recipe.precision
-    settle_numerics(device)
+    settle_process(device)
     graph = strategy.ask(1)[0].graph
     found = profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
     return f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {kind}, {precision}\n\n{found}"

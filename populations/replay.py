@@ -19,7 +19,7 @@ from evaluate.files import BEST, LAST, sync, write_atomically
 from evaluate.inherit import inherit
 from evaluate.job import Job, Recipe, Result
 from evaluate.train import Setting, best_epoch, fresh_network, score, train
-from evaluate.worker import setting_of, settle_numerics
+from evaluate.worker import setting_of, settle_process
 from populations.config import Config
 from populations.frame import Model, Run
 
@@ -110,7 +110,7 @@ def polish(run: Run, model: Model, recipe: Recipe, compiled: bool = False) -> tu
     """
     if compiled:
         _require_compiler()
-    settle_numerics("cuda" if torch.cuda.is_available() else "cpu")
+    settle_process("cuda" if torch.cuda.is_available() else "cpu")
     job = recorded_job(run, model, recipe)
     setting, data = setting_of(job), load(job.data)
     folder = model.folder / f"polish-{recipe.name}-{recipe.epochs}"
@@ -145,7 +145,7 @@ def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
     job = recorded_job(run, model)
     numerics = model.result.numerics if model.result else {}
     on_gpu = numerics.get("device") == "cuda" and torch.cuda.is_available()
-    settle_numerics("cuda" if on_gpu else "cpu")
+    settle_process("cuda" if on_gpu else "cpu")
     return job, setting_of(job), load(job.data)
 
 

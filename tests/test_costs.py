@@ -1,6 +1,8 @@
 """What is foretold of networks and searches, against what they are: fields, genes, bytes, places for workers."""
 
 import mmap
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,6 +26,7 @@ from cgp.network import build
 from cgp.space import Space
 from evaluate import placement as placing
 from evaluate.data import load
+from evaluate.executors import local_slots
 from evaluate.fitness import objectives
 from evaluate.forecast import forecast_bytes, forecast_seconds
 from evaluate.job import OPTIMIZERS, DataSpec, Job, Result, recipe
@@ -32,6 +35,7 @@ from evaluate.numerics import Numerics
 from evaluate.placement import placement
 from evaluate.train import Setting
 from evaluate.worker import evaluate
+from harness import ROOT
 from populations.forecast import dry_run, population_table, search_bytes, worker_bytes
 from populations.store import Plan
 from populations.strategies import strategy
@@ -236,6 +240,48 @@ def test_a_peak_is_that_since_it_was_reset() -> None:
     with mmap.mmap(-1, size) as memory:
         memory.write(b"x" * size)
     assert peak_memory_mb("cpu") - low > 150
+
+
+CHURN = """
+import resource
+import torch
+from evaluate.memory import give_back_memory, keep_freed_memory, peak_memory_mb, reset_peak_memory
+def step():
+    maps = [torch.ones(2**20) for _ in range(16)]
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+keep_freed_memory()
+step()
+before = faults()
+for _ in range(20):
+    step()
+taken = faults() - before
+reset_peak_memory("cpu")
+kept = peak_memory_mb("cpu")
+give_back_memory()
+reset_peak_memory("cpu")
+print(taken, kept - peak_memory_mb("cpu"))
+"""
+
+
+def test_freed_memory_is_used_again_until_it_is_given_back() -> None:
+    """Twenty steps of 64 MiB are 327,680 pages of 4 KiB, where each step asks the system anew."""
+    done = subprocess.run([sys.executable, "-c", CHURN], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    faults, given_back = map(float, done.stdout.split())
+    assert faults < 2_000
+    assert given_back > 50
+
+
+def test_a_peak_is_not_that_of_an_earlier_network_on_its_worker(make_job: Callable[..., Job]) -> None:
+    wide = Graph.chain(["conv_64_3"] * 6, Shape(1, 8, 8), 10)
+    (slot,) = local_slots(["cpu"], 1)
+    try:
+        jobs = [make_job("first"), make_job("wide", graph=wide, batch_size=800, train_size=1000), make_job("again")]
+        first, most, again = (slot.submit(evaluate, job).result(60).peak_memory_mb or 0.0 for job in jobs)
+    finally:
+        slot.stop()
+    assert most - first > 80
+    assert again - first < 40
 
 
 # Places
