@@ -37,7 +37,7 @@ def benchmark(quick: bool) -> Benchmark:
         f"networks of depth {depths[0]} to {depths[1]} (set resnet, three epochs each), workers up before the clock "
         "starts; several workers lose what they wait for the last network",
         "networks/h",
-        partial(in_turn, arms, 1 if quick else 3),
+        partial(in_turn, arms, 1 if quick else 7),
         tuple((many, one) for many in reversed(more)),
         "1.9 with two cores; 2.5 with 4 workers on a GPU",
         {"device": device},
