@@ -15,8 +15,8 @@ from evaluate.worker import evaluate
 
 
 def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: 4 smaller networks a sample instead of 24."""
-    networks, depths = (4, (5, 10)) if quick else (24, (20, 30))
+    """Return the benchmark; quick: 4 smaller networks a sample instead of 48."""
+    networks, depths = (4, (5, 10)) if quick else (48, (20, 30))
     shape = load(DIGITS).shape  # the cache is made before the clock starts
     space = Space("resnet", *depths, shape, 10, max_flops=depths[1] * 400_000)
     device = device_names("auto")[0]
@@ -37,7 +37,7 @@ def benchmark(quick: bool) -> Benchmark:
         f"networks of depth {depths[0]} to {depths[1]} (set resnet, three epochs each), workers up before the clock "
         "starts; several workers lose what they wait for the last network",
         "networks/h",
-        partial(in_turn, arms, 1 if quick else 7),
+        partial(in_turn, arms, 1 if quick else 5),
         tuple((many, one) for many in reversed(more)),
         "1.9 with two cores; 2.5 with 4 workers on a GPU",
         {"device": device},
