@@ -100,6 +100,11 @@ class Picky(Exception):
         super().__init__(f"{name} {number}")
 
 
+def serve_never(*_: object) -> None:
+    """Hang, as a worker does whose device does not answer."""
+    time.sleep(600)
+
+
 def nap_or_raise(job: Job) -> Result:
     """Raise what cannot be sent where the job's name says so."""
     if "raise" in job.id:
@@ -356,8 +361,9 @@ def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_worker_that_hangs_while_it_starts_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluate.worker.serve", serve_never)
+    monkeypatch.setattr(executors, "_START_S", 0.1)
     slots = local_slots(["cpu"], 1)
-    monkeypatch.setattr(executors, "_START_S", 0.0)
     with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cpu did not start: TimeoutError"):
         await_ready(slots)
     slots[0].stop()
