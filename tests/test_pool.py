@@ -93,16 +93,16 @@ def serve_late(*arguments: Any) -> None:
     serve(*arguments)
 
 
+def serve_never(*_: object) -> None:
+    """Hang, as a worker does whose device does not answer."""
+    time.sleep(600)
+
+
 class Picky(Exception):
     """Cannot be sent between processes: it is made of two arguments and pickled with one."""
 
     def __init__(self, name: str, number: int) -> None:
         super().__init__(f"{name} {number}")
-
-
-def serve_never(*_: object) -> None:
-    """Hang, as a worker does whose device does not answer."""
-    time.sleep(600)
 
 
 def nap_or_raise(job: Job) -> Result:
