@@ -5,16 +5,20 @@ inputs reads a second, earlier node, and that is one. The depth gene says how ma
 the nodes behind it are silent: they drift under mutation and wake when the depth grows.
 """
 
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import ne
 from typing import Any
 
 import numpy as np
 
 from cgp.errors import BadInput
-from cgp.graph import Flow, Graph, Node, aligned
-from cgp.layers import measure
+from cgp.graph import Graph, Node
 from cgp.space import Space
+
+_PARTS = 8  # in which nodes are made cheaper: fine enough to end close below a limit
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def validate(genome: Genome, space: Space) -> None:
             f"genome: node {shrinking[-1]}, block gene downsamples once more than the "
             f"{space.max_downsamplings} that images of {tuple(space.image)} afford"
         )
-    if not within_limits(genome, space):
+    if not within_limits(genome.blocks, genome.seconds, genome.depth, space):
         graph = genome.graph(space)
         raise BadInput(
             f"genome: {graph.params:,} parameters, {graph.flops:,} FLOPs; expected within "
@@ -81,12 +85,9 @@ def validate(genome: Genome, space: Space) -> None:
         )
 
 
-def within_limits(genome: Genome, space: Space) -> bool:
-    """Whether the network of `genome` keeps the limits of `space`."""
-    if not space.limited:
-        return True
-    graph = genome.graph(space)
-    return space.admits(graph.params, graph.flops)
+def within_limits(blocks: Sequence[int], seconds: Sequence[int], depth: int, space: Space) -> bool:
+    """Whether the network of these genes keeps the limits of `space`."""
+    return not space.limited or space.admits(*space.costs.of(blocks, seconds, depth))
 
 
 def draw(space: Space, rng: np.random.Generator, turned_away: Counter[str] | None = None) -> Genome:
@@ -128,45 +129,32 @@ def _surplus_downsamplings(
 
 
 def _fit(blocks: list[int], seconds: list[int], depth: int, space: Space, rng: np.random.Generator) -> int:
-    """Replace, in one pass, active genes after which the limits could no longer be kept.
+    """Make the active nodes cheaper, in place and as little as it takes, until they keep the limits of `space`.
 
-    A block stays if the nodes behind it still fit when filled with the cheapest block; the space
-    guarantees that the cheapest block itself always does. Returns how many were replaced.
+    Nodes in random order get the narrowest block of their kind, an eighth of them at a time, so that wiring and
+    kinds stay; where that is not enough, the cheapest block; at last the whole is the cheapest network of its
+    depth, which the space guarantees to fit. Returns how many blocks were replaced.
     """
-    flows, params, flops, replaced = [Flow(space.image)], 0, 0, 0
-    for n in range(1, depth + 1):
-        plain = space.plain(n)
-        cheapest = space.cheapest[n > 1]
-        others = [plain[i] for i in rng.permutation(len(plain))] + [cheapest]
-        for gene in [blocks[n - 1], *others]:
-            flow, cost = _step(space, gene, flows, n, seconds[n - 1])
-            rest = _cheapest_rest(space, flow, depth - n)
-            if space.admits(params + cost[0] + rest[0], flops + cost[1] + rest[1]):
-                break
-        replaced += gene != blocks[n - 1]
-        blocks[n - 1] = gene
-        flows.append(flow)
-        params, flops = params + cost[0], flops + cost[1]
-    return replaced
+    if within_limits(blocks, seconds, depth, space):
+        return 0
+    order = rng.permutation(depth).tolist()
 
+    def cheaper(level: int) -> list[int]:
+        if level > 2 * _PARTS:
+            silent = [
+                space.cheapest[n > 0] if space.shrinks[blocks[n]] else blocks[n] for n in range(depth, len(blocks))
+            ]
+            return space.cheapest_genes(depth) + silent
+        genes = list(blocks)
+        for n in order[: depth * min(level, _PARTS) // _PARTS]:
+            genes[n] = space.narrowest[n > 0][genes[n]]
+        for n in order[: depth * max(0, level - _PARTS) // _PARTS]:
+            if not space.shrinks[genes[n]]:
+                genes[n] = space.cheapest[n > 0]
+        return genes
 
-def _step(space: Space, gene: int, flows: list[Flow], n: int, second: int) -> tuple[Flow, tuple[int, int]]:
-    chosen = space.blocks[gene]
-    sources = [flows[n - 1], flows[second]][: chosen.arity]
-    shape, _ = aligned(sources, chosen.join)
-    step = measure(chosen.layers(shape), shape)
-    stride = max(source.stride for source in sources) * step.stride
-    return Flow(step.shape, stride), (step.params, step.flops)
-
-
-def _cheapest_rest(space: Space, flow: Flow, nodes: int) -> tuple[int, int]:
-    """Parameters and FLOPs of `nodes` cheapest blocks and the head behind `flow`."""
-    shape, params, flops = flow.shape, 0, 0
-    layers = space.blocks[space.cheapest[1]].layers
-    for left in range(nodes, 0, -1):
-        step = measure(layers(shape), shape)
-        if step.shape == shape:  # from here on every node costs the same
-            params, flops = params + left * step.params, flops + left * step.flops
-            break
-        shape, params, flops = step.shape, params + step.params, flops + step.flops
-    return params + (shape.channels + 1) * space.classes, flops + 2 * shape.channels * space.classes
+    level = bisect_left(
+        range(2 * _PARTS + 1), True, 1, key=lambda level: within_limits(cheaper(level), seconds, depth, space)
+    )
+    before, blocks[:] = list(blocks), cheaper(level)
+    return sum(map(ne, before, blocks))

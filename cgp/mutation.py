@@ -83,7 +83,8 @@ class _Genes:
         before = self._values[gene]
         for index in rng.permutation(len(others)):
             self._set(gene, others[index])
-            if within_limits(self.genome(), self._space):
+            blocks, seconds, depth = self._values[: self._count], self._values[self._count : -1], self._values[-1]
+            if within_limits(blocks, seconds, depth, self._space):
                 return True
         self._set(gene, before)
         return False

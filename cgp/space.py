@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cgp.blocks import Block, block, function_set
+from cgp.costs import Costs
 from cgp.errors import BadInput
-from cgp.graph import Graph
 from cgp.layers import Shape
+
+FLOPS_PER_PIXEL = 500_000  # of the image: what a ResNet-110 takes (494,000, at any size)
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,15 @@ class Space:
         self._check_limits()
 
     def _check_limits(self) -> None:
-        cheapest = self.cheapest_graph
         for flag, limit, cost, unit in (
-            ("--max-params", self.params_limit, cheapest.params, "parameters"),
-            ("--max-flops", self.max_flops, cheapest.flops, "FLOPs"),
+            ("--max-params", self.params_limit, self.cheapest_cost[0], "parameters"),
+            ("--max-flops", self.max_flops, self.cheapest_cost[1], "FLOPs"),
         ):
             if limit is not None and cost > limit:
                 raise BadInput(
-                    f"{flag}: {limit:,} is out of reach: a chain of {self.names[self.cheapest[1]]} at depth "
-                    f"{self.max_depth} has {cost:,} {unit} already; raise the limit or lower --num-max-depth"
+                    f"{flag}: {limit:,} is out of reach: the cheapest network of depth {self.max_depth}, "
+                    f"{self.names[self.cheapest[1]]} behind its poolings, has {cost:,} {unit} already; raise the "
+                    "limit or lower --num-max-depth"
                 )
 
     @cached_property
@@ -133,19 +135,57 @@ class Space:
         return range(max(0, node - self.levels_back), max(1, node - 1))
 
     @cached_property
-    def cheapest(self) -> tuple[int, int]:
-        """The cheapest plain block gene for node 1 and for later nodes, by parameters."""
-
-        def params(gene: int) -> int:
-            return Graph.chain([self.names[gene]] * 2, self.image, self.classes).params
-
-        return min(self.plain(1), key=params), min(self.plain(2), key=params)
+    def costs(self) -> Costs:
+        """Parameters and FLOPs of a genome of this space."""
+        return Costs(self.blocks, self.image, self.classes)
 
     @cached_property
-    def cheapest_graph(self) -> Graph:
-        """The chain of cheapest blocks at the greatest depth, which every limit must admit."""
-        first, later = (self.names[gene] for gene in self.cheapest)
-        return Graph.chain([first] + [later] * (self.max_depth - 1), self.image, self.classes)
+    def cheapest(self) -> tuple[int, int]:
+        """The cheapest plain block gene for node 1 and for later nodes, by parameters."""
+        first, later = (min(self.plain(node), key=self._params) for node in (1, 2))
+        return first, later
+
+    def _params(self, gene: int) -> int:
+        """Parameters of a chain of two such blocks, by which blocks are ranked."""
+        return self.costs.of([gene] * 2, [0] * 2, 2)[0]
+
+    @cached_property
+    def narrowest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """For each block gene, in node 1 and in later nodes, the cheapest of its kind (of convolutions conv_16_3)."""
+        first, later = (tuple(self._narrowest(gene, node) for gene in range(len(self.names))) for node in (1, 2))
+        return first, later
+
+    def _narrowest(self, gene: int, node: int) -> int:
+        kind = type(self.blocks[gene])
+        like = [other for other in self.choices(node) if type(self.blocks[other]) is kind]
+        return min(like, key=self._params, default=gene)
+
+    def cheapest_genes(self, depth: int) -> list[int]:
+        """Block genes of the cheapest network of `depth` nodes: all poolings that the image affords, then one block.
+
+        (Sums cost nothing, but a network of sums is none to search for.)
+        """
+        genes, afforded = list[int](), self.max_downsamplings
+        for n in range(1, depth + 1):
+            poolings = [gene for gene in self.choices(n) if self.shrinks[gene]] if afforded else []
+            afforded -= bool(poolings)
+            genes.append(min(poolings, key=self._params) if poolings else self.cheapest[n > 1])
+        return genes
+
+    @cached_property
+    def cheapest_cost(self) -> tuple[int, int]:
+        """Parameters and FLOPs that a limit must admit so that a network of every depth exists."""
+        genes = self.cheapest_genes(self.max_depth)
+        found = [self.costs.of(genes, genes, depth) for depth in {self.min_depth, self.max_depth}]
+        return max(params for params, _ in found), max(flops for _, flops in found)
+
+    @property
+    def usual_flops(self) -> int:
+        """A limit on FLOPs that keeps the costs of networks together: a ResNet-110's at this image size.
+
+        Without a limit they spread a hundredfold. Where depth alone takes more, twice the cheapest network's.
+        """
+        return max(FLOPS_PER_PIXEL * self.image.height * self.image.width, 2 * self.cheapest_cost[1])
 
     @cached_property
     def params_limit(self) -> int | None:

@@ -26,6 +26,8 @@ from evaluate.job import (
 from populations.frame import read_json
 from populations.strategies import STRATEGIES
 
+USUAL = "usual"  # default of --max-flops, which depends on the images
+
 
 class Flag(NamedTuple):
     """A flag; `search` says that another value makes it another search, which cannot be resumed."""
@@ -49,7 +51,7 @@ FLAGS = (
     Flag("space", "function-set", str, "resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas"),
     Flag("space", "levels-back", int, 10, "how many nodes back a second input may reach"),
     Flag("space", "max-params", int, None, "limit on trainable parameters [default: none; cgp-cnn-res 10 million]"),
-    Flag("space", "max-flops", int, None, "limit on forward FLOPs per image [default: none]"),
+    Flag("space", "max-flops", int, USUAL, "limit on forward FLOPs per image, 0 for none; usual: half a million a pixel, as a ResNet-110 has"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one"),
     Flag("evolution", "offspring", int, 8, "children a generation; random draws none"),
@@ -123,7 +125,10 @@ class Config:
         """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
         names = ("function_set", "num_min_depth", "num_max_depth", "levels_back", "max_params", "max_flops")
         blocks, fewest, most, back, params, flops = (self.values[name] for name in names)
-        return Space(blocks, fewest, most, image, classes, back, params, flops)
+        if flops != USUAL:
+            return Space(blocks, fewest, most, image, classes, back, params, flops or None)
+        unlimited = Space(blocks, fewest, most, image, classes, back, params)
+        return dataclasses.replace(unlimited, max_flops=unlimited.usual_flops)
 
     def resolved(self, recipe: Recipe) -> dict[str, Any]:
         """Return every flag with the recipe's own values filled in: what `config.json` records."""

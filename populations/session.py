@@ -20,7 +20,8 @@ def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str,
     Raises BadInput where the folder is taken, cannot be written, or is of a run on other images.
     """
     folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
-    resolved = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
+    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": data.fingerprint}
+    resolved = config.resolved(plan.recipe) | decided
     if not config.resume:
         create_run(folder, resolved)
     store = Store(folder, plan)

@@ -37,8 +37,8 @@ def make_space(
 def make_limited(function_set: str, depths: tuple[int, int], slack: float) -> Space:
     """A space that admits `slack` times the parameters and FLOPs of its cheapest network."""
     space = make_space(function_set, depths)
-    cheapest = space.cheapest_graph
-    return replace(space, max_params=int(slack * cheapest.params), max_flops=int(slack * cheapest.flops))
+    params, flops = space.cheapest_cost
+    return replace(space, max_params=int(slack * params), max_flops=int(slack * flops))
 
 
 def drawn(space: Space, seed: int = 0) -> Genome:
@@ -143,7 +143,7 @@ def test_depths_stay_uniform_under_tight_limits() -> None:
     rng, space = np.random.default_rng(2017), make_limited("vgg", (3, 12), 1.2)
     genomes = [draw(space, rng) for _ in range(1000)]
     counts = Counter(genome.depth for genome in genomes)
-    assert all(within_limits(genome, space) for genome in genomes)
+    assert all(within_limits(genome.blocks, genome.seconds, genome.depth, space) for genome in genomes)
     assert sorted(counts) == list(range(3, 13))
     assert chisquare(list(counts.values())).pvalue > 1e-4
 
@@ -225,9 +225,55 @@ def test_draws_and_children_keep_the_limits(space: Space, seed: int, rate: float
         assert graph.flops <= space.max_flops
 
 
+@examples
+@given(space=spaces, seed=seeds)
+def test_costs_told_from_the_genes_are_those_of_the_graph(space: Space, seed: int) -> None:
+    genome = drawn(space, seed)
+    graph = genome.graph(space)
+    assert space.costs.of(genome.blocks, genome.seconds, genome.depth) == (graph.params, graph.flops)
+
+
+@examples
+@given(space=limited_spaces, seed=seeds)
+def test_what_a_limit_must_admit_is_a_network_of_the_space(space: Space, seed: int) -> None:
+    """A limit is refused only where no network could be drawn; poolings are among what makes one cheap."""
+    tight = replace(space, max_params=space.cheapest_cost[0], max_flops=space.cheapest_cost[1])
+    validate(drawn(tight, seed), tight)
+
+
+def test_a_limit_is_judged_by_the_cheapest_network_not_by_one_without_pooling() -> None:
+    space = make_space(max_flops=100_000_000)  # a chain of its cheapest block without pooling takes 326 million
+    graphs = [drawn(space, seed).graph(space) for seed in range(50)]
+    assert max(graph.flops for graph in graphs) <= 100_000_000
+    assert max(graph.depth for graph in graphs) > 60
+
+
+def test_what_a_limit_makes_cheaper_keeps_its_wiring_and_its_kinds_of_block() -> None:
+    free = make_space()
+    usual = replace(free, max_flops=free.usual_flops)
+    narrowed = 0
+    for seed in range(50):
+        before, after = drawn(free, seed).graph(free), drawn(usual, seed).graph(usual)
+        assert [node.inputs for node in before.nodes] == [node.inputs for node in after.nodes]
+        kinds = [[node.block.split("_")[0] for node in graph.nodes] for graph in (before, after)]
+        assert kinds[0] == kinds[1]
+        assert (before == after) == (before.flops <= usual.usual_flops)
+        narrowed += before != after
+    assert 25 <= narrowed < 50
+
+
+@pytest.mark.parametrize("name", FUNCTION_SETS)
+@pytest.mark.parametrize(("depths", "size"), [((20, 70), 8), ((10, 40), 16), ((20, 70), 32), ((300, 1000), 8)])
+def test_the_usual_limit_leaves_every_depth_and_fits_every_set(name: str, depths: tuple[int, int], size: int) -> None:
+    free = make_space(name, depths, size)
+    usual = replace(free, max_flops=free.usual_flops)
+    depth = {drawn(usual, seed).depth == drawn(free, seed).depth for seed in range(5)}
+    assert depth == {True}
+
+
 def test_blocks_that_gave_way_to_a_limit_are_counted() -> None:
     free = make_space("conv_8_3,conv_64_3", (30, 30))
-    tight = replace(free, max_params=free.cheapest_graph.params)
+    tight = replace(free, max_params=free.cheapest_cost[0])
     turned_away = Counter[str]()
     graph = draw(tight, np.random.default_rng(1), turned_away).graph(tight)
     wide = [node for node in drawn(free, 1).graph(free).nodes if node.block == "conv_64_3"]
@@ -245,7 +291,7 @@ def test_downsamplings_that_gave_way_are_counted() -> None:
 @pytest.mark.parametrize(("field", "flag"), [("max_params", "--max-params"), ("max_flops", "--max-flops")])
 def test_limit_out_of_reach_names_flag_limit_and_cheapest_count(field: str, flag: str) -> None:
     space = make_space()
-    cost = {"max_params": space.cheapest_graph.params, "max_flops": space.cheapest_graph.flops}[field]
+    cost = dict(zip(("max_params", "max_flops"), space.cheapest_cost, strict=True))[field]
     message = refusal(**{field: cost - 1})
     assert message.startswith(f"{flag}: {cost - 1:,} ")
     assert f"{cost:,}" in message

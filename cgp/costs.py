@@ -1,0 +1,58 @@
+"""What a network costs, told from its genes alone: fast enough to ask of every draw and every mutation. No torch."""
+
+from collections.abc import Sequence
+
+from cgp.blocks import Block
+from cgp.layers import Shape, measure
+
+Flow = tuple[int, int]  #: channels of a map, and how many times its height and width were halved
+Step = tuple[Flow, int, int]  #: what leaves a block; the block's parameters and FLOPs per image
+
+
+class Steps(dict[Flow, Step]):
+    """What one block makes of each flow that reaches it, worked out when it is first asked for."""
+
+    def __init__(self, block: Block, image: Shape) -> None:
+        """Tell of `block` in networks for images of the shape `image`."""
+        super().__init__()
+        self._block, self._image = block, image
+
+    def __missing__(self, flow: Flow) -> Step:
+        """Work out what becomes of `flow`."""
+        channels, halvings = flow
+        shape = Shape(channels, self._image.height >> halvings, self._image.width >> halvings)
+        step = measure(self._block.layers(shape), shape)
+        left = (step.shape.channels, halvings + (step.stride > 1))
+        self[flow] = left, step.params, step.flops
+        return self[flow]
+
+
+class Costs:
+    """Parameters and FLOPs of the networks that a space can draw."""
+
+    def __init__(self, blocks: Sequence[Block], image: Shape, classes: int) -> None:
+        """Tell of networks whose block genes are indices into `blocks`, which halve an image or keep its size."""
+        self.image, self.classes = image, classes
+        self.steps = tuple(Steps(block, image) for block in blocks)
+        self.joins = tuple(block.join if block.arity == 2 else None for block in blocks)
+
+    def of(self, blocks: Sequence[int], seconds: Sequence[int], depth: int) -> tuple[int, int]:
+        """Return parameters, and forward FLOPs per image, of the first `depth` nodes and the head behind them.
+
+        Equal to `Graph.params` and `Graph.flops` (a test holds it), fifty times as fast.
+        """
+        steps, joins = self.steps, self.joins
+        flow = (self.image.channels, 0)
+        flows, params, flops = [flow], 0, 0
+        for n in range(depth):
+            gene = blocks[n]
+            how = joins[gene]
+            if how is not None:
+                other = flows[seconds[n]]
+                channels = flow[0] + other[0] if how == "concat" else max(flow[0], other[0])
+                flow = (channels, max(flow[1], other[1]))
+            flow, own_params, own_flops = steps[gene][flow]
+            params += own_params
+            flops += own_flops
+            flows.append(flow)
+        return params + (flow[0] + 1) * self.classes, flops + 2 * flow[0] * self.classes
