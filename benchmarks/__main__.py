@@ -15,6 +15,7 @@ NAMES = (
     "memory",
     "overhead",
     "peer",
+    "peer_shallow",
     "ranking",
     "recipe",
     "sampling",
@@ -30,7 +31,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, side by side.")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--quick", action="store_true", help="a short form, which writes no result file")
-    parser.add_argument("--data-dir", help="images of `peer`, `ranking` and `search`; or set CGP_DATA")
+    parser.add_argument(
+        "--data-dir", help="images of `peer`, `peer_shallow`, `ranking` and `search`; or set CGP_DATA"
+    )
     arguments = parser.parse_args()
     if arguments.data_dir is not None:
         os.environ["CGP_DATA"] = arguments.data_dir

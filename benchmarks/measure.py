@@ -112,11 +112,11 @@ def readme() -> str:
     lines = [
         "# Benchmarks",
         "",
-        "`python -m benchmarks NAME` runs one, `--quick` a short form that writes nothing. Three want images by",
-        "`--data-dir DIR` or the environment's CGP_DATA: `peer` torchvision's MNIST files, `ranking` and `search`",
-        "CIFAR-10 in class folders (train/CLASS, test/CLASS). The arms of a benchmark run in turn in one process;",
-        "this page is made from `results/*.json`, which hold every sample. Figures are medians with",
-        "(least .. greatest); a ratio is taken turn by turn.",
+        "`python -m benchmarks NAME` runs one, `--quick` a short form that writes nothing. Four want images by",
+        "`--data-dir DIR` or the environment's CGP_DATA: `peer` and `peer_shallow` torchvision's MNIST files,",
+        "`ranking` and `search` CIFAR-10 in class folders (train/CLASS, test/CLASS). The arms of a benchmark run in",
+        "turn in one process; this page is made from `results/*.json`, which hold every sample. Figures are medians",
+        "with (least .. greatest); a ratio is taken turn by turn.",
         "",
     ]
     for path in sorted(RESULTS.glob("*.json")):

@@ -135,19 +135,20 @@ def test_measuring_again_on_the_same_machine_replaces_the_result(results: Path, 
 class Scripted(peer.Ours):
     """Reaches, with `epochs` and `seed`, the accuracy that a table says, and remembers what was asked for."""
 
-    def __init__(self, table: dict[int, list[float]]) -> None:
+    def __init__(self, table: dict[int, list[list[float]]]) -> None:
         super().__init__(Pool([], nothing), DIGITS, [], Path())
         self.table, self.asked = table, list[tuple[int, int]]()
 
     def timed(self, epochs: int, seed: int) -> peer.Timed:
         self.asked.append((epochs, seed))
-        return peer.Timed(1.0, [self.table[epochs][seed]])
+        return peer.Timed(1.0, self.table[epochs][seed])
 
 
 def fewest(table: dict[int, list[float]], *theirs: float) -> tuple[int, bool, list[tuple[int, int]]]:
     """Return the epochs that are chosen against `theirs`, one for a seed, and what was run for that."""
-    ours = Scripted(table)
-    chosen, reached = peer._fewest(ours, [peer.Timed(1.0, [value]) for value in theirs], tuple(table))
+    ours = Scripted({epochs: [[value] for value in values] for epochs, values in table.items()})
+    size = peer.Size(epochs=tuple(table))
+    chosen, reached = peer._fewest(ours, [peer.Timed(1.0, [value]) for value in theirs], size)
     return chosen, reached, ours.asked
 
 
@@ -168,3 +169,12 @@ def test_what_is_hopeless_with_the_first_seeds_is_not_run_with_the_others() -> N
 
 def test_where_nothing_reaches_it_the_last_counts_and_it_is_said() -> None:
     assert fewest({2: [0.1], 25: [0.2]}, 0.9)[:2] == (25, False)
+
+
+def test_where_a_share_of_the_networks_must_reach_their_own_the_mean_alone_is_not_enough() -> None:
+    theirs = [peer.Timed(1.0, [0.5, 0.9, 0.9, 0.9])]
+    lifted = {2: [[0.95, 0.8, 0.8, 0.9]], 3: [[0.5, 0.8, 0.9, 0.89]], 4: [[0.6, 0.8, 0.95, 0.91]]}
+    chosen = [
+        peer._fewest(Scripted(lifted), theirs, peer.Size(epochs=(2, 3, 4), share=share)) for share in (0.0, 0.75)
+    ]
+    assert chosen == [(2, True), (4, True)]
