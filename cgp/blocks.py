@@ -57,15 +57,18 @@ class Convolution(Strided):
 
 @dataclass(frozen=True)
 class Separable(Block):
-    """Depthwise convolution, pointwise convolution - BN - ReLU."""
+    """Depthwise convolution, pointwise convolution - BN - ReLU.
+
+    Its maps begin above zero: a chain of those that do not stays at chance.
+    """
 
     channels: int
     kernel: int
 
     def layers(self, shape: Shape) -> Layers:
-        """Return the layers of this block."""
+        """Return the layers of this block; of one channel a depthwise convolution is an ordinary one."""
         depthwise = Conv(shape.channels, self.kernel, groups=shape.channels)
-        return (depthwise, Conv(self.channels, 1), Norm(), Relu())
+        return (depthwise, Conv(self.channels, 1), Norm(lifted=shape.channels > 1), Relu())
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,9 @@ class Activation(Block):
 class Inception(Block):
     """1x1, 1x1-3x3, 1x1-5x5 and pool-1x1 branches, concatenated (Szegedy et al. 2014).
 
-    The branches get 1/4, 1/2, 1/8 and the rest of `channels`; each convolution is conv-BN-ReLU.
+    The branches get 1/4, 1/2, 1/8 and the rest of `channels`; each convolution is conv-BN-ReLU. Only the first
+    branch begins as the identity, since gradients of branches that pass on the same channels add up with every
+    block; and all maps begin above zero. Otherwise a deep chain of these blocks diverges.
     """
 
     channels: int
@@ -146,11 +151,11 @@ class Inception(Block):
         """Return the layers of this block."""
         one, three, five = self.channels // 4, self.channels // 2, self.channels // 8
 
-        def conv(channels: int, kernel: int) -> Layers:
-            return (Conv(channels, kernel), Norm(), Relu())
+        def conv(channels: int, kernel: int, passes_on: bool = False) -> Layers:
+            return (Conv(channels, kernel, passes_on=passes_on), Norm(lifted=True), Relu())
 
         branches = (
-            conv(one, 1),
+            conv(one, 1, passes_on=True),
             conv(one, 1) + conv(three, 3),
             conv(five, 1) + conv(five, 5),
             (Pool("max", 3, 1), *conv(self.channels - one - three - five, 1)),

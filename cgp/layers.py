@@ -41,6 +41,7 @@ class Conv:
     kernel: int
     stride: int = 1
     groups: int = 1
+    passes_on: bool = True  #: whether identity initialisation lets it begin as the identity
 
     def measure(self, shape: Shape) -> Measure:
         """Measure this layer on an input of `shape`."""
@@ -53,6 +54,8 @@ class Conv:
 @dataclass(frozen=True)
 class Norm:
     """Batch normalisation with scale and shift."""
+
+    lifted: bool = False  #: whether identity initialisation lets it begin above zero, before a ReLU
 
     def measure(self, shape: Shape) -> Measure:
         """Measure this layer on an input of `shape`."""

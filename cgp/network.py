@@ -1,7 +1,7 @@
 """A graph becomes a network here: `build(graph)` returns an ordinary nn.Module."""
 
 from functools import singledispatch
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,27 @@ from torch.nn import functional
 from cgp.blocks import block
 from cgp.graph import Graph
 from cgp.layers import Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that knows how it begins: `passes_on` says whether as the identity, where that is asked for."""
+
+    def __init__(self, layer: Conv, channels: int) -> None:
+        """Read `channels` channels."""
+        padding = layer.kernel // 2
+        super().__init__(
+            channels, layer.channels, layer.kernel, layer.stride, padding, groups=layer.groups, bias=False
+        )
+        self.passes_on = layer.passes_on
+
+
+class Normalisation(nn.BatchNorm2d):
+    """A batch normalisation that knows how it begins: `lifted` says whether above zero, where that is asked for."""
+
+    def __init__(self, layer: Norm, channels: int) -> None:
+        """Normalise `channels` channels; the statistics keep up with a few epochs."""
+        super().__init__(channels, momentum=0.3)
+        self.lifted = layer.lifted
 
 
 class Join(nn.Module):
@@ -142,13 +163,12 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
 
 @_module.register
 def _(layer: Conv, shape: Shape) -> nn.Module:
-    options: dict[str, Any] = {"stride": layer.stride, "padding": layer.kernel // 2, "groups": layer.groups}
-    return nn.Conv2d(shape.channels, layer.channels, layer.kernel, bias=False, **options)
+    return Convolution(layer, shape.channels)
 
 
 @_module.register
 def _(layer: Norm, shape: Shape) -> nn.Module:
-    return nn.BatchNorm2d(shape.channels, momentum=0.3)  # statistics that keep up with a few epochs
+    return Normalisation(layer, shape.channels)
 
 
 @_module.register

@@ -13,7 +13,7 @@ FLOPS_PER_PIXEL = 500_000  # of the image: what a ResNet-110 takes (494,000, at 
 
 @dataclass(frozen=True)
 class Space:
-    """A search space in sequential wiring: a chain of `max_depth` nodes, of which `depth` are active.
+    """A search space.
 
     Raises BadInput at construction when no genome could be drawn from it.
     """
@@ -26,6 +26,7 @@ class Space:
     levels_back: int = 10  #: how many nodes back a second input may reach
     max_params: int | None = None  #: limit on trainable parameters; None: the function set's own, if any
     max_flops: int | None = None  #: limit on forward FLOPs per image
+    wiring: str = "sequential"  #: how genes mean connections, see `cgp.wiring`
 
     def __post_init__(self) -> None:
         """Check that a genome of any depth in the range exists."""

@@ -30,7 +30,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     space = Space("vgg", 20, 70, Shape(3, 32, 32), 10)
     old = [random_connections(rng) for _ in range(DRAWS)]
-    new = [draw(space, rng).depth for _ in range(DRAWS)]
+    new = [draw(space, rng).graph(space).depth for _ in range(DRAWS)]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), sharex=True, layout="constrained")
     left.hist(old, bins=range(102), color="#b5523b")
     left.set_title(f"random connections, {NODES} nodes: {np.mean(old):.0f} ± {np.std(old):.0f} active")

@@ -21,9 +21,10 @@ from cgp.families import family
 from cgp.genome import Genome, draw
 from cgp.graph import Graph
 from cgp.layers import Shape, joined
-from cgp.mutation import active_genes, forced, neutral
+from cgp.mutation import forced, neutral
 from cgp.network import build
 from cgp.space import Space
+from cgp.wiring import wiring
 from evaluate import placement as placing
 from evaluate.data import load
 from evaluate.executors import local_slots
@@ -91,22 +92,22 @@ def test_maps_of_different_size_cannot_be_joined() -> None:
 
 
 def differing(one: Genome, other: Genome) -> set[int]:
-    """Return the genes in which two genomes differ, counted as `active_genes` does."""
-    genes = ((*genome.blocks, *genome.seconds, genome.depth) for genome in (one, other))
-    return {n for n, (a, b) in enumerate(zip(*genes, strict=True)) if a != b}
+    """Return the indices of the genes in which two genomes differ."""
+    return {n for n, (a, b) in enumerate(zip(one.genes, other.genes, strict=True)) if a != b}
 
 
 def neighbours(genome: Genome, space: Space) -> Iterator[tuple[int, Genome]]:
     """Yield genes that have another value, with the genome that has it; blocks come in pairs of one arity."""
-    count = len(genome.blocks)
-    for n in range(count):
-        blocks, seconds = list(genome.blocks), list(genome.seconds)
-        blocks[n] ^= 1
-        yield n, replace(genome, blocks=tuple(blocks))
-        for other in set(space.second_inputs(n + 1)) - {genome.seconds[n]}:
-            seconds[n] = other
-            yield count + n, replace(genome, seconds=tuple(seconds))
-    yield 2 * count, replace(genome, depth=genome.depth - 1 if genome.depth > space.min_depth else genome.depth + 1)
+    count = space.max_depth
+    for index, value in enumerate(genome.genes):
+        if index < count:
+            others = {value ^ 1}
+        elif index < 2 * count:
+            others = set(space.second_inputs(index - count + 1)) - {value}
+        else:
+            others = {value - 1 if value > space.min_depth else value + 1}
+        for other in others:
+            yield index, Genome((*genome.genes[:index], other, *genome.genes[index + 1 :]))
 
 
 @settings_of_hypothesis(max_examples=10, deadline=None)
@@ -114,7 +115,7 @@ def neighbours(genome: Genome, space: Space) -> Iterator[tuple[int, Genome]]:
 def test_the_active_genes_are_those_that_the_graph_depends_on(seed: int) -> None:
     space = Space("conv_8_3,conv_8_5,sum,concat", 2, 9, IMAGE, 10)
     genome, rng = draw(space, np.random.default_rng(seed)), np.random.default_rng(seed)
-    nodes, active = genome.graph(space).nodes, set(active_genes(genome, space))
+    nodes, active = genome.graph(space).nodes, set(wiring(space).active(genome.genes, space))
     telling = {n for n, other in neighbours(genome, space) if other.graph(space).nodes != nodes}
     assert telling == active - {9, 10}  # the first two nodes can read the image alone
     forced_ones = (differing(genome, forced(genome, space, rng, 0.0)) for _ in range(300))

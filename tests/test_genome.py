@@ -17,6 +17,7 @@ from cgp.genome import Genome, draw, validate, within_limits
 from cgp.layers import Shape
 from cgp.mutation import forced, neutral
 from cgp.space import Space
+from cgp.wiring import wiring
 
 RANGES = ((1, 1), (1, 2), (3, 5), (20, 70), (300, 1000))
 SETS = (*FUNCTION_SETS, "conv_8_3", "conv_8_3,sum", "conv_8_3,conv_16_1,maxpool,concat")
@@ -43,6 +44,11 @@ def make_limited(function_set: str, depths: tuple[int, int], slack: float) -> Sp
 
 def drawn(space: Space, seed: int = 0) -> Genome:
     return draw(space, np.random.default_rng(seed))
+
+
+def depth_of(genome: Genome) -> int:
+    """The depth gene."""
+    return genome.genes[-1]
 
 
 def refusal(**changes: Any) -> str:
@@ -78,8 +84,8 @@ examples = settings(max_examples=40, deadline=None)
 def test_draw_is_valid_and_its_depth_is_the_gene(space: Space, seed: int) -> None:
     genome = drawn(space, seed)
     validate(genome, space)
-    assert space.min_depth <= genome.depth <= space.max_depth
-    assert genome.graph(space).depth == genome.depth
+    assert space.min_depth <= depth_of(genome) <= space.max_depth
+    assert genome.graph(space).depth == depth_of(genome)
 
 
 @examples
@@ -121,9 +127,9 @@ def test_the_few_downsamplings_lie_anywhere_among_the_active_nodes() -> None:
 
 def test_silent_nodes_wake_when_the_depth_grows() -> None:
     space = make_space("mixed", (1, 70))
-    genome = replace(drawn(space), depth=10)
-    deeper = replace(genome, depth=40).graph(space)
-    assert deeper.nodes[:10] == genome.graph(space).nodes
+    *nodes, _ = drawn(space).genes
+    shallow, deep = (Genome((*nodes, depth)).graph(space) for depth in (10, 40))
+    assert deep.nodes[:10] == shallow.nodes
 
 
 @examples
@@ -134,7 +140,7 @@ def test_draw_depends_on_space_and_seed_alone(space: Space, seed: int) -> None:
 
 def test_ten_thousand_depths_are_uniform_with_both_ends() -> None:
     rng, space = np.random.default_rng(2017), make_space("resnet", (20, 70))
-    counts = Counter(draw(space, rng).depth for _ in range(10_000))
+    counts = Counter(depth_of(draw(space, rng)) for _ in range(10_000))
     assert sorted(counts) == list(range(20, 71))
     assert chisquare(list(counts.values())).pvalue > 1e-4
 
@@ -142,8 +148,8 @@ def test_ten_thousand_depths_are_uniform_with_both_ends() -> None:
 def test_depths_stay_uniform_under_tight_limits() -> None:
     rng, space = np.random.default_rng(2017), make_limited("vgg", (3, 12), 1.2)
     genomes = [draw(space, rng) for _ in range(1000)]
-    counts = Counter(genome.depth for genome in genomes)
-    assert all(within_limits(genome.blocks, genome.seconds, genome.depth, space) for genome in genomes)
+    counts = Counter(depth_of(genome) for genome in genomes)
+    assert all(within_limits(genome.genes, space) for genome in genomes)
     assert sorted(counts) == list(range(3, 13))
     assert chisquare(list(counts.values())).pvalue > 1e-4
 
@@ -187,8 +193,7 @@ def test_forced_at_rate_zero_changes_a_single_gene() -> None:
     for seed in range(50):
         parent = drawn(space, seed)
         child = forced(parent, space, np.random.default_rng(seed), 0.0)
-        pairs = zip(parent.blocks + parent.seconds, child.blocks + child.seconds, strict=True)
-        assert sum(a != b for a, b in pairs) + (parent.depth != child.depth) == 1
+        assert sum(a != b for a, b in zip(parent.genes, child.genes, strict=True)) == 1
 
 
 def test_mutation_reaches_every_depth() -> None:
@@ -196,15 +201,15 @@ def test_mutation_reaches_every_depth() -> None:
     genome, depths = drawn(space), set()
     for _ in range(500):
         genome = forced(genome, space, rng, 0.05)
-        depths.add(genome.depth)
+        depths.add(depth_of(genome))
     assert depths == set(range(1, 7))
 
 
 def test_neutral_mutation_lets_silent_nodes_drift() -> None:
     space = make_space("mixed", (1, 70))
-    parent = replace(drawn(space), depth=10)
+    parent = Genome((*drawn(space).genes[:-1], 10))
     child = neutral(parent, space, np.random.default_rng(0), 1.0)
-    changed = [n for n in range(70) if child.blocks[n] != parent.blocks[n]]
+    changed = [n for n in range(70) if child.genes[n] != parent.genes[n]]
     assert changed[0] >= 10
     assert len(changed) > 50
 
@@ -230,7 +235,7 @@ def test_draws_and_children_keep_the_limits(space: Space, seed: int, rate: float
 def test_costs_told_from_the_genes_are_those_of_the_graph(space: Space, seed: int) -> None:
     genome = drawn(space, seed)
     graph = genome.graph(space)
-    assert space.costs.of(genome.blocks, genome.seconds, genome.depth) == (graph.params, graph.flops)
+    assert wiring(space).cost(genome.genes, space) == (graph.params, graph.flops)
 
 
 @examples
@@ -267,8 +272,8 @@ def test_what_a_limit_makes_cheaper_keeps_its_wiring_and_its_kinds_of_block() ->
 def test_the_usual_limit_leaves_every_depth_and_fits_every_set(name: str, depths: tuple[int, int], size: int) -> None:
     free = make_space(name, depths, size)
     usual = replace(free, max_flops=free.usual_flops)
-    depth = {drawn(usual, seed).depth == drawn(free, seed).depth for seed in range(5)}
-    assert depth == {True}
+    for seed in range(5):
+        assert depth_of(drawn(usual, seed)) == depth_of(drawn(free, seed))
 
 
 def test_blocks_that_gave_way_to_a_limit_are_counted() -> None:

@@ -156,7 +156,7 @@ def sized(number: int, blocks: int) -> Job:
 
 
 def told(one: Job, seconds: float, copied: bool = False) -> Record:
-    genome = Genome((0,), (0,), 1)
+    genome = Genome((0, 0, 1))
     row = {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0, "seconds": seconds}
     return Record(Candidate(one.number, 0, None, genome, one.graph), one.id, Result("ok", {}, [row]), copied)
 

@@ -26,7 +26,7 @@ WHOLE = {"networks": 8, "best": 0.99164, "median": 0.9889, "min_depth": 31, "max
 
 
 def record(result: Result) -> Record:
-    return Record(Candidate(0, 0, None, Genome((0,), (0,), 3), GRAPH), "a1b2c3", result)
+    return Record(Candidate(0, 0, None, Genome((0, 0, 3)), GRAPH), "a1b2c3", result)
 
 
 def nothing(job: Job) -> Result:
