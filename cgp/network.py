@@ -12,27 +12,6 @@ from cgp.graph import Graph
 from cgp.layers import Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
 
 
-class Convolution(nn.Conv2d):
-    """A convolution that knows how it begins: `passes_on` says whether as the identity, where that is asked for."""
-
-    def __init__(self, layer: Conv, channels: int) -> None:
-        """Read `channels` channels."""
-        padding = layer.kernel // 2
-        super().__init__(
-            channels, layer.channels, layer.kernel, layer.stride, padding, groups=layer.groups, bias=False
-        )
-        self.passes_on = layer.passes_on
-
-
-class Normalisation(nn.BatchNorm2d):
-    """A batch normalisation that knows how it begins: `lifted` says whether above zero, where that is asked for."""
-
-    def __init__(self, layer: Norm, channels: int) -> None:
-        """Normalise `channels` channels; the statistics keep up with a few epochs."""
-        super().__init__(channels, momentum=0.3)
-        self.lifted = layer.lifted
-
-
 class Join(nn.Module):
     """Several maps as one: max-pooled by `ratios`, then summed (channels zero-padded) or concatenated.
 
@@ -156,6 +135,13 @@ def _chain(layers: Layers, shape: Shape) -> nn.Module:
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules) if modules else nn.Identity()
 
 
+def _beginning(module: nn.Module, **marks: bool) -> nn.Module:
+    """Mark `module` with how it is to begin, for evaluate/initialise.py to read; torch.fx could not trace a subclass."""
+    for name, value in marks.items():
+        setattr(module, name, value)
+    return module
+
+
 @singledispatch
 def _module(layer: Layer, shape: Shape) -> nn.Module:
     raise TypeError(f"no module for layer {layer!r}")
@@ -163,12 +149,14 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
 
 @_module.register
 def _(layer: Conv, shape: Shape) -> nn.Module:
-    return Convolution(layer, shape.channels)
+    sizes = (shape.channels, layer.channels, layer.kernel, layer.stride, layer.kernel // 2)
+    return _beginning(nn.Conv2d(*sizes, groups=layer.groups, bias=False), passes_on=layer.passes_on)
 
 
 @_module.register
 def _(layer: Norm, shape: Shape) -> nn.Module:
-    return Normalisation(layer, shape.channels)
+    norm = nn.BatchNorm2d(shape.channels, momentum=0.3)  # statistics that keep up with a few epochs
+    return _beginning(norm, lifted=layer.lifted)
 
 
 @_module.register

@@ -5,8 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cgp.network import Convolution, Normalisation
-
 LIFT = 1.5  # standard deviations by which lifted maps begin above zero
 
 _INITIALISERS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -46,9 +44,9 @@ def _pass_on(network: nn.Module) -> None:
     not cut the same channel again and again.
     """
     for module in network.modules():
-        if isinstance(module, Convolution) and module.passes_on:
+        if isinstance(module, nn.Conv2d) and getattr(module, "passes_on", True):
             _dirac(module.weight[: module.in_channels], module.groups)
-        if isinstance(module, Normalisation) and module.lifted:
+        if isinstance(module, nn.BatchNorm2d) and getattr(module, "lifted", False):
             nn.init.constant_(module.bias, LIFT)
 
 
