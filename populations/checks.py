@@ -18,10 +18,10 @@ from populations.racing import rungs_of
 from populations.strategies import strategy_class
 
 _MOST = 2**63 - 1  # what numpy and SQLite can hold
-_DEEPEST = 10_000  # nodes: the deepest plain network known to train (Xiao et al. 2018)
+_DEEPEST = 2_000  # nodes: more than ResNet-1202 (He et al. 2015); to draw and measure 10,000 takes minutes
 _RANGES = {
     "num_max_depth": (1, _DEEPEST),
-    "levels_back": (2, _DEEPEST),
+    "levels_back": (2, 10_000),
     "population": (1, 100_000),
     "offspring": (1, 100_000),
     "generations": (1, 1_000_000),
@@ -52,11 +52,6 @@ def check_names(values: Mapping[str, Any], recipe: Recipe, data: DataSpec) -> No
         rungs_of(values["rungs"], recipe)
 
 
-def whole_number(text: str) -> int | None:
-    """Return the number of at least 1 that `text` spells, or None."""
-    return int(text) if text.isdecimal() and len(text) < 19 and int(text) > 0 else None
-
-
 def _check_numbers(values: Mapping[str, Any], given: Collection[str]) -> None:
     for name in given:
         value, flag = values[name], _flag(name)
@@ -74,10 +69,10 @@ def _check_numbers(values: Mapping[str, Any], given: Collection[str]) -> None:
 
 def _check_words(values: Mapping[str, Any], given: Collection[str]) -> None:
     each, most = values["workers_per_device"], _RANGES["workers"][1]
-    if each not in (None, "auto") and not 1 <= (whole_number(each) or 0) <= most:
+    if each not in (None, "auto") and not 1 <= (_whole_number(each) or 0) <= most:
         raise BadInput(f"--workers-per-device: {each!r}; expected 1..{most}, or auto")
     size = values["val_size"]
-    if size not in ("auto", "all") and whole_number(size) is None:
+    if size not in ("auto", "all") and _whole_number(size) is None:
         raise BadInput(f"--val-size: {size!r}; expected a number of images of at least 1, auto or all")
     if values["keep"] not in ("all", "best"):
         raise BadInput(f"--keep: {values['keep']!r}; expected all or best")
@@ -106,6 +101,10 @@ def _check_effects(values: Mapping[str, Any], typed: Collection[str]) -> None:
         raise BadInput(
             f"--download: has no effect on --dataset {images}, whose images are here already; leave it out"
         )
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 and int(text) > 0 else None
 
 
 def _flag(name: str) -> str:

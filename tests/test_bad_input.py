@@ -57,7 +57,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--population", "9" * 18], "--population: 9"),
     (["--seed", str(2**64)], f"--seed: {2**64}"),
     (["--max-flops", str(2**64)], f"--max-flops: {2**64}"),
-    (["--num-max-depth", "1000000", "--dry-run"], "--num-max-depth: 1000000; expected 1..10000"),
+    (["--num-max-depth", "1000000", "--dry-run"], "--num-max-depth: 1000000; expected 1..2000"),
     (
         ["--function-set", "conv_8_999", "--dry-run"],
         "'conv_8_999': its kernel is too large; expected at most 31",
