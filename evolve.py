@@ -4,34 +4,29 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 (cgp/network.py).
 """
 
-import dataclasses
 import errno
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cgp.errors import BadInput
-from evaluate.data import Data, load
-from evaluate.executors import await_ready, device_names, local_slots
-from evaluate.fitness import objectives
 from evaluate.job import Job, Result
-from evaluate.placement import placement
 from evaluate.pool import Pool
-from evaluate.probe import refuse_emulation, resolve_precision
-from evaluate.step import refuse_graphs
-from evaluate.worker import evaluate
+from populations.commands import program, search_command
 from populations.config import Config, parse
-from populations.forecast import dry_run, first_profile, search_bytes, worker_bytes
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
-from populations.screen import Screen, interpreter
-from populations.session import Stop, open_session
-from populations.store import Plan, Store
-from populations.strategies import FinalRanking, Settings, Strategy, strategy
+from populations.screen import Screen
+from populations.session import Stop
+from populations.strategies import Strategy
+
+if TYPE_CHECKING:
+    from populations.store import Store
 
 
-def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, screen: Screen) -> bool:
+def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", screen: Screen) -> bool:
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
     while not breeding.done and not (stop.asked and not pool.busy):
@@ -63,7 +58,7 @@ def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
         pool.submit(schedule.pop())
 
 
-def retry_failed(pool: Pool, store: Store) -> None:
+def retry_failed(pool: Pool, store: "Store") -> None:
     """Train again, before the search goes on, what did not end ok in finished generations."""
     jobs, stop = store.retry_failed(), Stop(store)
     while (jobs and not stop.asked) or pool.busy:
@@ -75,7 +70,7 @@ def retry_failed(pool: Pool, store: Store) -> None:
             store.close_retry(job, result)
 
 
-def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
+def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
     """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
     for job, result in pool.settle(0) if store.has_news else pool.settle():
         if result.status != "interrupted":
@@ -84,24 +79,17 @@ def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
             raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
 
 
-def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
-    """Return what breeds, what every job has in common, and the images, or raise BadInput."""
-    recipe, spec = config.recipe(), config.data()
-    refuse_emulation(recipe.precision, devices)
-    refuse_graphs(recipe, devices)
-    goals = objectives(config.objectives)
-    data = load(spec, config.download)
-    space = config.space(data.shape, len(data.classes))
-    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
-    sizes = (config.population, config.offspring, config.generations)
-    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
-    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
-    breeding = strategy(config.strategy, settings)
-    return FinalRanking(breeding) if config.inherit else breeding, plan, data
-
-
 def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
+    screen = Screen()
+    # These import torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
+    # do not wait for them.
+    from evaluate.executors import await_ready, device_names, local_slots
+    from evaluate.placement import placement
+    from evaluate.worker import evaluate
+    from populations.composition import compose, open_session
+    from populations.forecast import dry_run, first_profile, search_bytes, worker_bytes
+
     devices = device_names(config.devices)
     breeding, plan, data = compose(config, devices)
     rungs = rungs_of(config.rungs, plan.recipe) if config.racing else ()
@@ -111,7 +99,8 @@ def run(config: Config) -> int:
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
     slots = local_slots(*placement(devices, *asked, partial(worker_bytes, plan, data)))
-    with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
+    screen.expect(breeding.total)
+    with screen, Pool(slots, evaluate, config.timeout) as pool:
         workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
         store = open_session(config, plan, data, workers, pool.usage())
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
@@ -125,7 +114,7 @@ def run(config: Config) -> int:
         if finished:
             screen.end(store.folder, breeding)
             return 0
-        screen.line(f"stopped; go on with: {interpreter()} evolve.py --resume {store.folder}")
+        screen.line(f"stopped; go on with: {search_command()} --resume {store.folder}")
         return 130
 
 
@@ -134,14 +123,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(parse(sys.argv[1:] if argv is None else argv))
     except BadInput as error:
-        print(f"evolve.py: error: {error}", file=sys.stderr)
+        print(f"{program()}: error: {error}", file=sys.stderr)
     except (OSError, sqlite3.OperationalError) as error:
         disk = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
         if getattr(error, "errno", None) not in disk and "disk" not in str(error):
             raise
-        print(f"evolve.py: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
+        print(f"{program()}: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"stopped at once; go on with: {interpreter()} evolve.py --resume RUN", file=sys.stderr)
+        print(f"stopped at once; go on with: {search_command()} --resume RUN", file=sys.stderr)
         return 130
     return 2
 

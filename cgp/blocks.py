@@ -243,6 +243,7 @@ _DENSE = (*_names("dense", _WIDTHS, (3, 5)), "compress", "transition")
 _INCEPTION = (*_names("inception", (32, 64, 128)), *_POOLS)
 _STEM = _names("conv", _WIDTHS, (3,))
 _GECCO = (*_POOLS, "sum", "concat")
+_MOST = {"kernel": 31, "step": 16}  # of other numbers 4096: more than anyone uses; what is larger overflows or hangs
 
 FUNCTION_SETS: dict[str, FunctionSet] = {
     "vgg": FunctionSet(_VGG),
@@ -254,8 +255,7 @@ FUNCTION_SETS: dict[str, FunctionSet] = {
     # A residual block keeps the wider of its input and its own width, so concat only ever widens.
     "cgp-cnn-res": FunctionSet((*_names("res", (32, 64, 128), (1, 3, 5)), *_GECCO), max_params=10_000_000),
     "mixed": FunctionSet(
-        (*_RESNET, *_names("sepconv", _WIDTHS, (3, 5)), *_DENSE[:6], *_INCEPTION[:3], "transition", "concat"),
-        _STEM,
+        (*_RESNET, *_names("sepconv", _WIDTHS, (3, 5)), *_DENSE[:6], *_INCEPTION[:3], "transition", "concat"), _STEM
     ),
 }
 
@@ -264,7 +264,7 @@ FUNCTION_SETS: dict[str, FunctionSet] = {
 def block(name: str) -> Block:
     """Return the block called `name`, such as `conv_64_3`, `res_16_3_2` (step 2) or `sum`.
 
-    Raises BadInput for an unknown kind, a wrong count of numbers, or an even kernel.
+    Raises BadInput for an unknown kind, a wrong count of numbers, one that is too large, or an even kernel.
     """
     kind, *numbers = name.split("_")
     if kind not in KINDS:
@@ -272,11 +272,14 @@ def block(name: str) -> Block:
         raise BadInput(f"unknown block {name!r}{did_you_mean(name, every)}; kinds are: {', '.join(KINDS)}")
     wanted = [field.name for field in fields(KINDS[kind])]
     required = len(wanted) - ("step" in wanted)
-    canonical = all(n.isdecimal() and n == str(int(n)) and n != "0" for n in numbers)
+    canonical = all(n.isascii() and n.isdecimal() and n[0] != "0" for n in numbers)
     stepless = len(numbers) > required and numbers[-1] == "1"  # one block, one name
     if not required <= len(numbers) <= len(wanted) or not canonical or stepless:
         pattern = "_".join([kind, *(field.upper() for field in wanted[:required])])
         raise BadInput(f"block {name!r}: expected {pattern} with whole numbers of at least 1")
+    for field, number in zip(wanted, numbers, strict=False):
+        if int(number[:9]) > (most := _MOST.get(field, 4096)):  # no digit more: Python refuses to read 5,000
+            raise BadInput(f"block {name[:40]!r}: its {field} is too large; expected at most {most}")
     made = KINDS[kind](*map(int, numbers))
     if getattr(made, "kernel", 1) % 2 == 0:
         raise BadInput(f"block {name!r}: its kernel is even; expected 1, 3, 5, ... so that sizes keep")
@@ -294,11 +297,8 @@ def function_set(name: str) -> FunctionSet:
         return FUNCTION_SETS[name]
     names = tuple(dict.fromkeys(part.strip() for part in name.split(",") if part.strip()))
     if len(names) == 1 and names[0].split("_")[0] not in KINDS:
-        known = ", ".join(FUNCTION_SETS)
-        raise BadInput(
-            f"unknown function set {name!r}{did_you_mean(name, FUNCTION_SETS)}; sets are: {known}; "
-            "or give a comma-separated list of blocks"
-        )
+        guess, known = did_you_mean(name, FUNCTION_SETS), ", ".join(FUNCTION_SETS)
+        raise BadInput(f"unknown function set {name!r}{guess}; sets are: {known}; or give blocks with commas")
     for each in names:
         block(each)
     return FunctionSet(names)

@@ -7,7 +7,7 @@ split is stratified and depends on the dataset alone, never on the run's seed.
 import hashlib
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from evaluate.files import cache_root, sync
 from evaluate.job import DataSpec
 
 SPLIT_SEED = 0
-CACHE_FORMAT = 1
 
 Indices = NDArray[np.int64]
 
@@ -50,7 +49,7 @@ def load(spec: DataSpec, download: bool = False) -> Data:
     """Open the dataset's cache, made first where it is missing.
 
     Raises BadInput where the dataset is unknown, its files are missing, unreadable or do not match,
-    `train_size` asks for more than there is, or the cache is damaged.
+    `train_size` or `val_size` asks for more than there is, or the cache is damaged.
     """
     entry = dataset(spec)
     folder = cache_root() / _key(spec)
@@ -80,7 +79,7 @@ def load(spec: DataSpec, download: bool = False) -> Data:
 def _key(spec: DataSpec) -> str:
     """Name of the cache folder: it changes with the request and with the source's files."""
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sources(spec)]
-    text = json.dumps([CACHE_FORMAT, asdict(spec), stats])
+    text = json.dumps([dataset(spec).format, spec.about(), stats])
     kind = spec.name.split(":")[0]
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -89,7 +88,8 @@ def _split(raw: Raw, spec: DataSpec) -> dict[str, Indices]:
     """Return stratified indices by name of split.
 
     Test is the source's own or a fifth; validation a tenth of the rest, or a quarter of a small
-    rest (below 10,000); train what remains, or `train_size` of it.
+    rest (below 10,000); train what remains, or `train_size` of it. With `val_size`, validation is a part of
+    that: so many images, or as large a share as is trained on, but at least ten for each class.
     """
     everything = np.arange(len(raw.labels))
     if raw.test_from is None:
@@ -98,17 +98,33 @@ def _split(raw: Raw, spec: DataSpec) -> dict[str, Indices]:
         rest, test = everything[: raw.test_from], everything[raw.test_from :]
     held_out = len(rest) // (4 if len(rest) < 10_000 else 10)
     train, validation = _stratified(rest, raw, max(len(raw.classes), held_out), spec)
-    if spec.train_size is not None and spec.train_size != len(train):
-        if not len(raw.classes) <= spec.train_size <= len(train):
-            raise BadInput(
-                f"--train-size: {spec.train_size}; {spec.name} has {len(train)} training images, "
-                f"expected {len(raw.classes)}..{len(train)}"
-            )
-        if len(train) - spec.train_size < len(raw.classes):  # too few left over to stratify
-            train = train[: spec.train_size]
-        else:
-            _, train = _stratified(train, raw, spec.train_size, spec)
+    whole, size = len(train), spec.val_size
+    if spec.train_size is not None:
+        train = _subset("training", train, spec.train_size, raw, spec)
+    if size == "auto":
+        size = _in_proportion(validation, len(train) / whole, raw)
+    if size is not None:
+        validation = _subset("validation", validation, size, raw, spec)
     return {"train": np.sort(train), "validation": np.sort(validation), "test": np.sort(test)}
+
+
+def _in_proportion(indices: Indices, share: float, raw: Raw) -> int:
+    """Return how many of `indices` are `share`, at least ten a class; all, where a class has a single one."""
+    if np.bincount(raw.labels[indices], minlength=len(raw.classes)).min() < 2:  # which stratifying would refuse
+        return len(indices)
+    return min(len(indices), max(10 * len(raw.classes), round(share * len(indices))))
+
+
+def _subset(kind: str, indices: Indices, count: int, raw: Raw, spec: DataSpec) -> Indices:
+    """Return `count` of `indices`, stratified. Raises BadInput where there are fewer, or fewer than classes."""
+    fewest, flag = len(raw.classes), "--train-size" if kind == "training" else "--val-size"
+    if not fewest <= count <= len(indices):
+        raise BadInput(
+            f"{flag}: {count}; {spec.name} has {len(indices)} {kind} images, expected {fewest}..{len(indices)}"
+        )
+    if len(indices) - count < fewest:  # too few left over to stratify
+        return indices[:count]
+    return _stratified(indices, raw, count, spec)[1]
 
 
 def _stratified(indices: Indices, raw: Raw, count: int, spec: DataSpec) -> tuple[Indices, Indices]:

@@ -1,16 +1,18 @@
 """The datasets by name, and how each is read from its files into uint8 arrays.
 
-To add one: write a reader `(spec, download) -> Raw` and enter it in `DATASETS`, with the files it reads. torchvision
-and scikit-learn are imported in the readers alone, so that workers, which read a cache, load neither.
+To add one: write a reader `(spec, download) -> Raw` and enter it in `DATASETS`, with the files it reads. torchvision,
+scikit-learn and joblib are imported in the readers alone: neither `--help`, which names the datasets, nor workers,
+which read a cache, wait for them.
 """
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,7 @@ class Dataset:
     read: Callable[[DataSpec, bool], Raw]
     files: str  #: pattern of its files in `sources`; empty where it has none
     flip: bool
+    format: int = 1  #: raised when the reader makes other images of the same files: caches are made anew
 
 
 def _digits(spec: DataSpec, download: bool) -> Raw:
@@ -95,41 +98,91 @@ def _folder(spec: DataSpec, download: bool) -> Raw:
     """Read class folders: `train/CLASS/*` and `test/CLASS/*`, or one tree `CLASS/*` to be split."""
     root = folder_path(spec)
     halves = [root / "train", root / "test"] if (root / "train").is_dir() else [root]
-    found = [_image_folder(half, spec) for half in halves]
-    classes = found[0].classes
-    for half, other in zip(halves, found, strict=True):
-        if other.classes != classes:
-            odd = sorted(set(other.classes) ^ set(classes))
+    found = [_class_folders(half, spec) for half in halves]
+    for half, names in zip(halves, found, strict=True):
+        if names.keys() != found[0].keys():
+            odd = sorted(names.keys() ^ found[0].keys())
             raise BadInput(
                 f"--dataset {spec.name}: class folders of {halves[0].name} and {half.name} differ in {odd}; "
                 "expected the same"
             )
-    samples = [sample for part in found for sample in part.samples]
-    decode = joblib.delayed(partial(_decode, size=spec.image_size))
-    images = joblib.Parallel(n_jobs=-1, prefer="threads")(decode(path) for path, _ in samples)
-    for (path, _), image in zip(samples, images, strict=True):
-        if image.shape[:2] != images[0].shape[:2]:
-            raise BadInput(
-                f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but {samples[0][0]} has "
-                f"{images[0].shape[1]}x{images[0].shape[0]}; give --image-size to bring them to one size"
-            )
+    paths = [path for names in found for files in names.values() for path in files]
+    labels = [label for names in found for label, files in enumerate(names.values()) for _ in files]
+    images = _decoded(paths, spec)
     stack = np.stack(images)
     if (stack == stack[..., :1]).all():
         stack = stack[..., :1]  # grey images, however they were stored
-    labels = np.array([label for _, label in samples], dtype=np.int64)
-    return Raw(stack.transpose(0, 3, 1, 2), labels, classes, len(found[0].samples) if found[1:] else None)
+    test_from = sum(map(len, found[0].values())) if found[1:] else None
+    return Raw(stack.transpose(0, 3, 1, 2), np.array(labels, dtype=np.int64), list(found[0]), test_from)
+
+
+def _class_folders(root: Path, spec: DataSpec) -> dict[str, list[str]]:
+    """Return the image files of each class in `root`, hidden files and folders left out, in order of their names."""
+    try:
+        names = sorted(path.name for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
+    except OSError as error:
+        raise BadInput(f"--dataset {spec.name}: cannot read {root} ({error.strerror})") from error
+    if not names:
+        raise BadInput(f"--dataset {spec.name}: no class folder in {root}; expected one for each class")
+    found = {name: _image_files(root / name) for name in names}
+    if empty := [name for name, files in found.items() if not files]:
+        raise BadInput(
+            f"--dataset {spec.name}: no images in class folders {empty} of {root}; expected {', '.join(_SUFFIXES)}"
+        )
+    return found
+
+
+def _image_files(root: Path) -> list[str]:
+    walked = sorted(os.walk(root, followlinks=True))
+    visible = [(folder, files) for folder, _, files in walked if not _hidden(os.path.relpath(folder, root))]
+    return [
+        str(Path(folder, name))
+        for folder, files in visible
+        for name in sorted(files)
+        if name.lower().endswith(_SUFFIXES) and not _hidden(name)
+    ]
+
+
+def _hidden(path: str) -> bool:
+    """Whether a file or folder on the way to `path` has a name that begins with a dot."""
+    return any(part.startswith(".") for part in Path(path).parts)
+
+
+def _decoded(paths: Sequence[str], spec: DataSpec) -> list[NDArray[np.uint8]]:
+    """Return all images, of one size. Raises BadInput that names those which cannot be read."""
+    import joblib
+
+    decode = joblib.delayed(partial(_decode, size=spec.image_size))
+    images = joblib.Parallel(n_jobs=-1, prefer="threads")(decode(path) for path in paths)
+    broken = [f"{path} ({image})" for path, image in zip(paths, images, strict=True) if isinstance(image, str)]
+    if broken:
+        more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        raise BadInput(
+            f"--dataset {spec.name}: {len(broken)} of {len(paths)} files cannot be read as an image: "
+            f"{', '.join(broken[:_NAMED])}{more}; remove or replace them"
+        )
+    for path, image in zip(paths, images, strict=True):
+        if image.shape[:2] != images[0].shape[:2]:
+            raise BadInput(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but {paths[0]} has "
+                f"{images[0].shape[1]}x{images[0].shape[0]}; give --image-size to bring them to one size"
+            )
+    return list(images)
 
 
 def sources(spec: DataSpec) -> list[Path]:
     """Return the files that the dataset is read from. Raises BadInput as `dataset` and `folder_path` do."""
     pattern = dataset(spec).files
     root = folder_path(spec) if spec.name.startswith("folder:") else Path(spec.data_dir)
-    return sorted(path for path in root.glob(pattern) if path.is_file()) if pattern else []
+    found = root.glob(pattern) if pattern else []
+    return sorted(path for path in found if path.is_file() and not _hidden(str(path.relative_to(root))))
 
 
 def folder_path(spec: DataSpec) -> Path:
     """Return the folder that `folder:PATH` names. Raises BadInput where there is none."""
-    path = Path(spec.name.removeprefix("folder:")).expanduser()
+    path = Path(spec.name.removeprefix("folder:"))
+    with contextlib.suppress(RuntimeError):  # ~ of nobody
+        path = path.expanduser()
     if not path.is_dir():
         raise BadInput(
             f"--dataset {spec.name}: no such folder; expected PATH/train/CLASS/* and PATH/test/CLASS/*, "
@@ -138,27 +191,23 @@ def folder_path(spec: DataSpec) -> Path:
     return path
 
 
-def _image_folder(path: Path, spec: DataSpec) -> Any:
-    from torchvision.datasets import ImageFolder
+def _decode(path: str, size: int | None) -> NDArray[np.uint8] | str:
+    """Return one image as (height, width, 3), or in words why it cannot be read.
 
-    try:
-        return ImageFolder(str(path))
-    except FileNotFoundError as error:
-        raise BadInput(f"--dataset {spec.name}: {str(error).splitlines()[0]} (in {path})") from error
-
-
-def _decode(path: str, size: int | None) -> NDArray[np.uint8]:
-    """Return one image as (height, width, 3), cropped to the centre square of `size` where given."""
+    It is turned as its camera was held (EXIF), and cropped to the centre square of `size` where given.
+    """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as opened:
-            image = opened.convert("RGB")
+            image = ImageOps.exif_transpose(opened).convert("RGB")
             return np.asarray(ImageOps.fit(image, (size, size)) if size else image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: cannot be read as an image ({error}); remove or replace it") from error
+    except Exception as error:  # what Pillow and its decoders raise for damaged files is legion
+        return " ".join(str(error).split()) or type(error).__name__
 
 
+_NAMED = 5  # broken files; a folder of ten thousand would fill the screen
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _FASHION = "FashionMNIST"
 _HALVES = ({"train": True}, {"train": False})
 _SVHN = ({"split": "train"}, {"split": "test"})
@@ -171,15 +220,20 @@ DATASETS: dict[str, Dataset] = {
     "cifar10": Dataset(partial(_torchvision, name="CIFAR10", arguments=_HALVES), "cifar-10-batches-py/*", flip=True),
     "cifar100": Dataset(partial(_torchvision, name="CIFAR100", arguments=_HALVES), "cifar-100-python/*", flip=True),
     "svhn": Dataset(partial(_torchvision, name="SVHN", arguments=_SVHN), "*_32x32.mat", flip=False),
-    "folder": Dataset(_folder, "**/*", flip=True),
+    "folder": Dataset(_folder, "**/*", flip=True, format=2),
 }
+
+
+def dataset_names() -> list[str]:
+    """Return what `--dataset` may be."""
+    return [*list(DATASETS)[:-1], "folder:PATH"]
 
 
 def dataset(spec: DataSpec) -> Dataset:
     """Return the dataset that `spec` names. Raises BadInput for an unknown name."""
     kind = "folder" if spec.name.startswith("folder:") else spec.name
     if kind not in DATASETS or spec.name == "folder":
-        names = [*list(DATASETS)[:-1], "folder:PATH"]
+        names = dataset_names()
         raise BadInput(f"--dataset: unknown {spec.name!r}{did_you_mean(spec.name, names)}; one of {', '.join(names)}")
     if spec.image_size is not None and kind != "folder":
         raise BadInput(f"--image-size: {spec.image_size} goes with --dataset folder:PATH, not {kind}; leave it out")

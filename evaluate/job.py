@@ -99,6 +99,12 @@ class DataSpec:
     data_dir: str = "data"
     train_size: int | None = None  #: stratified subset of the training images
     image_size: int | None = None  #: side in pixels to which `folder:` images are cropped and scaled
+    #: stratified subset of the validation images; `auto`: as large a share as `train_size` is, None: all
+    val_size: int | Literal["auto"] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """Return a JSON-able value: that of earlier versions, which lacked `val_size`, where it limits nothing."""
+        return {name: value for name, value in asdict(self).items() if name != "val_size" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class Job:
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all that decides the outcome: what a checkpoint says of itself."""
         parent = {"parent": Path(self.inherit).name} if self.inherit else {}
-        how = {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": asdict(self.data)}
+        how = {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": self.data.about()}
         return {"number": self.number, "id": self.id} | how | {"seed": self.seed} | parent
 
 

@@ -4,19 +4,32 @@ strategies/  ask(n) -> candidates, tell(record)      <- a new strategy goes here
 record       Candidate, Record, Generation
 racing       who goes on from a rung
 schedule     which job runs next
-session      a run opened, and how its user stops it
+composition  Config -> strategy, images, the run opened
+session      how its user stops a search
 folder       config.json, environment.json of a run
 store        the run folder: open, close, snapshot, resume
 journal      run.sqlite
 ledger       where the slots' time went
 frame        run -> pandas: `load(RUN)`
 config       flags, TOML file -> Config
+commands     what to type to search, and to look into runs
 forecast     what a search will cost
 screen       what a search shows while it runs
 replay       score or train a recorded model again
 __main__     python -m populations list|show|best|lineage|replay
 """
 
-from populations.frame import Run, load
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from populations.frame import Run, load
 
 __all__ = ["Run", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import pandas for those who read a run; others do not wait for it."""
+    if name in __all__:
+        return getattr(import_module("populations.frame"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ from cgp.blocks import FUNCTION_SETS
 from cgp.errors import BadInput, did_you_mean
 from cgp.layers import Shape
 from cgp.space import Space
+from evaluate.datasets import dataset_names
 from evaluate.fitness import OBJECTIVES
 from evaluate.job import (
     INITIALISATIONS,
@@ -23,7 +24,9 @@ from evaluate.job import (
     Recipe,
     recipe,
 )
-from populations.frame import read_json
+from populations.checks import check_flags, check_names
+from populations.commands import populations_command, program
+from populations.folder import read_json
 from populations.strategies import STRATEGIES
 
 USUAL = "usual"  # default of --max-flops, which depends on the images
@@ -53,8 +56,8 @@ FLAGS = (
     Flag("space", "max-params", int, None, "limit on trainable parameters [default: none; cgp-cnn-res 10 million]"),
     Flag("space", "max-flops", int, USUAL, "limit on forward FLOPs per image, 0 for none; usual: half a million a pixel, as a ResNet-110 has"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
-    Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one"),
-    Flag("evolution", "offspring", int, 8, "children a generation; random draws none"),
+    Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)"),
+    Flag("evolution", "offspring", int, 8, "children a generation; not of random, which draws --population networks each time"),
     Flag("evolution", "generations", int, 3, "generations, the random one included", False),
     Flag("evolution", "mutation-rate", float, 0.05, "chance of each gene to change"),
     Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),
@@ -64,10 +67,11 @@ FLAGS = (
     Flag("evolution", "racing", bool, True, "stop trainings whose val_accuracy at a rung is not in the best third"),
     Flag("evolution", "rungs", str, None, "epochs after which racing judges [default: a ninth and a third of them]"),
     Flag("evolution", "inherit", bool, False, "children begin with their parent's weights; the last population, from scratch"),
-    Flag("evaluation", "dataset", str, "digits", "digits, mnist, fashion_mnist, kmnist, cifar10, cifar100, svhn, folder:PATH"),
+    Flag("evaluation", "dataset", str, "digits", ", ".join(dataset_names())),
     Flag("evaluation", "data-dir", str, "data", "where torchvision's dataset files are"),
     Flag("evaluation", "download", bool, False, "download the dataset into --data-dir", False),
     Flag("evaluation", "train-size", int, None, "stratified subset of the training images [default: all]"),
+    Flag("evaluation", "val-size", str, "auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class"),
     Flag("evaluation", "image-size", int, None, "crop and scale folder: images to this side, pixels [default: as they are]"),
     Flag("evaluation", "recipe", str, "fast", ", ".join(RECIPES)),
     Flag("evaluation", "epochs", int, None, _from_recipe("passes over the training images")),
@@ -91,6 +95,8 @@ FLAGS = (
     Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
 )
 # fmt: on
+#: What a run meant that was recorded before a flag was there.
+_BEFORE = {"val_size": "all"}
 _RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
 
 
@@ -118,8 +124,11 @@ class Config:
 
     def data(self) -> DataSpec:
         """Return which images to use."""
-        names = ("dataset", "data_dir", "train_size", "image_size")
-        return DataSpec(*(self.values[name] for name in names))
+        names = ("dataset", "data_dir", "train_size", "image_size", "val_size")
+        name, folder, train, side, validation = ((_BEFORE | self.values)[name] for name in names)
+        if validation == "all" or (validation == "auto" and train is None):
+            return DataSpec(name, folder, train, side)
+        return DataSpec(name, folder, train, side, "auto" if validation == "auto" else int(validation))
 
     def space(self, image: Shape, classes: int) -> Space:
         """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
@@ -149,9 +158,9 @@ class OneLineParser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `evolve.py`; a flag that is not given leaves no value."""
     made = OneLineParser(
-        prog="evolve.py",
+        prog=program(),
         description="Search for convolutional networks by evolution: draw, train, score, breed, keep all.",
-        epilog="Underscores work too (--num_min_depth). Inspect a run: python -m populations show RUN",
+        epilog=f"Underscores work too (--num_min_depth). Inspect a run: {populations_command()} show RUN",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -185,11 +194,16 @@ def parse(argv: Sequence[str]) -> Config:
     dashed = [_dashed(argument) for argument in argv]
     given = vars(parser().parse_args(dashed))
     flags = {name: given.pop(name) for name in list(given) if name in _BY_NAME}
+    typed = frozenset(flags)
     if "config" in given:
         flags = read_toml(given["config"]) | flags
     resume = given.get("resume")
     if given.get("retry_failed") and resume is None:
         raise BadInput("--retry-failed: goes with --resume RUN, which was not given")
+    if given.get("dry_run") and (
+        rival := next((name for name in ("profile", "retry_failed") if given.get(name)), None)
+    ):
+        raise BadInput(f"--dry-run: trains nothing and goes without --{rival.replace('_', '-')}; leave one out")
     values = _absolute({flag.name.replace("-", "_"): flag.default for flag in FLAGS})
     flags = _absolute(flags)
     rivals = {name: flags[name] for name in ("workers", "workers_per_device") if flags.get(name) is not None}
@@ -198,17 +212,27 @@ def parse(argv: Sequence[str]) -> Config:
     if resume is not None:
         values |= _resumed(resume, flags) | (dict.fromkeys(("workers", "workers_per_device")) if rivals else {})
     switches = {name: given.get(name, False) for name in ("retry_failed", "dry_run", "profile")}
-    return Config(_checked(values | flags), resume, **switches)
+    made = Config(values | flags, resume, **switches)
+    check_flags(made.values, flags, typed)
+    check_names(made.values, made.recipe(), made.data())
+    return made
 
 
 def _absolute(flags: dict[str, Any]) -> dict[str, Any]:
     """Return `flags` with data paths that hold from any working directory."""
     if "data_dir" in flags:
-        flags = flags | {"data_dir": str(Path(flags["data_dir"]).expanduser().absolute())}
+        flags = flags | {"data_dir": _absolute_path("--data-dir ", flags["data_dir"])}
     if str(flags.get("dataset")).startswith("folder:"):
-        path = Path(flags["dataset"].removeprefix("folder:")).expanduser().absolute()
+        path = _absolute_path("--dataset folder:", flags["dataset"].removeprefix("folder:"))
         flags = flags | {"dataset": f"folder:{path}"}
     return flags
+
+
+def _absolute_path(flag: str, path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise BadInput(f"{flag}{path}: found no home of that user; expected the path of a folder") from error
 
 
 def _dashed(argument: str) -> str:
@@ -224,7 +248,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         found = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last for tables nested too deep
         raise BadInput(f"--config {path}: cannot be read as TOML: {error}") from error
     flat = dict[str, Any]()
     for key, value in found.items():
@@ -234,7 +258,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         if name not in _BY_NAME:
             raise BadInput(f"--config {path}: no flag {name!r}{did_you_mean(name, _BY_NAME)}")
         wanted = _BY_NAME[name].type
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
+        if wanted is str and type(value) is int:  # where a word or a number may stand
+            flags[name] = str(value)
+        elif type(value) is not wanted and not (wanted is float and type(value) is int):
             raise BadInput(f"--config {path}: {name} = {value!r}; expected {wanted.__name__}")
     return flags
 
@@ -244,7 +270,7 @@ _BY_NAME = {flag.name.replace("-", "_"): flag for flag in FLAGS}
 
 def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:
     """Return the flags of `run`. Raises BadInput where `flags` would make it another search."""
-    recorded = read_json(run / "config.json")
+    recorded = _BEFORE | read_json(run / "config.json")
     for name, value in flags.items():
         if _BY_NAME[name].search and recorded.get(name) != value:
             raise BadInput(
@@ -259,30 +285,3 @@ def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:
     if "run" in flags:
         raise BadInput(f"--resume {run}: --run {flags['run']} names another folder; leave it out")
     return {name: recorded[name] for name in _BY_NAME if name in recorded} | {"run": str(run)}
-
-
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values`. Raises BadInput for a number out of range or an unknown word."""
-    for name in ("population", "offspring", "generations", "workers", "image_size", "train_size"):
-        if values[name] is not None and values[name] < 1:
-            raise BadInput(f"--{name.replace('_', '-')}: {values[name]}; expected at least 1")
-    each = values["workers_per_device"]
-    if each not in (None, "auto") and not (each.isdecimal() and int(each) > 0):
-        raise BadInput(f"--workers-per-device: {each!r}; expected a number of at least 1, or auto")
-    if values["seed"] < 0:
-        raise BadInput(f"--seed: {values['seed']}; expected 0 or more")
-    if not 0 <= values["mutation_rate"] <= 1:
-        raise BadInput(f"--mutation-rate: {values['mutation_rate']}; expected 0..1")
-    if values["timeout"] is not None and values["timeout"] <= 0:
-        raise BadInput(f"--timeout: {values['timeout']}; expected seconds above 0")
-    if values["keep"] not in ("all", "best"):
-        raise BadInput(f"--keep: {values['keep']!r}; expected all or best")
-    if values["keep"] == "best" and values["inherit"]:
-        raise BadInput("--keep best: drops the weights that --inherit hands on; expected --keep all")
-    if values["deterministic"] and values["strategy"] != "aging":
-        raise BadInput(
-            f"--deterministic: goes with --strategy aging, which was not given; {values['strategy']} always is"
-        )
-    if values["rungs"] is not None and not values["racing"]:
-        raise BadInput(f"--rungs: {values['rungs']} goes with --racing, not with --no-racing")
-    return values

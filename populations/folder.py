@@ -13,7 +13,6 @@ from typing import Any
 
 from cgp.errors import BadInput
 from evaluate.files import write_atomically
-from populations.frame import read_json
 
 _PACKAGES = ("torch", "torchvision", "numpy", "deap", "joblib", "pandas", "safetensors")
 
@@ -52,6 +51,15 @@ def renew_run(folder: Path, config: dict[str, Any]) -> None:
             f"{before[:12]}; restore the images, or start another run"
         )
     write_json(folder / "config.json", config)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run folder. Raises BadInput, naming it, where it cannot be."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); expected a run folder of evolve.py") from error
+    return value
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

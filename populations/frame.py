@@ -14,6 +14,7 @@ import pandas as pd
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from evaluate.job import Result
+from populations.folder import read_json
 from populations.journal import LAST_ATTEMPT, Journal
 
 MODEL_COLUMNS = (
@@ -184,12 +185,3 @@ _TYPES = {
     "epochs": "Int64",
     "test_accuracy": "float64",
 }
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a run folder. Raises BadInput, naming it, where it cannot be."""
-    try:
-        value: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); expected a run folder of evolve.py") from error
-    return value

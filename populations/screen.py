@@ -1,7 +1,6 @@
 """What a search shows while it runs: a progress bar on a terminal, plain lines elsewhere."""
 
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from evaluate.pool import Pool
+from populations.commands import populations_command, search_command
 from populations.record import Generation, Record
 from populations.strategies import Strategy
 
@@ -18,25 +18,22 @@ def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def interpreter() -> str:
-    """Return this Python as its user would type it here: `.venv/bin/python`, `python`, or its path."""
-    path = Path(sys.executable)
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return "python" if shutil.which("python") == sys.executable else sys.executable
-
-
 class Screen:
     """Prints to standard output; use it as a context manager, which ends the progress bar."""
 
-    def __init__(self, total: int) -> None:
-        """Begin a search of `total` networks."""
+    def __init__(self, total: int | None = None) -> None:
+        """Begin a search of `total` networks; where that is not known yet, `expect` says it."""
         self.console = Console(highlight=False, soft_wrap=True, emoji=False)
         self._done, self._total = 0, total
         self._started = time.monotonic()
         columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self._task = self._bar.add_task("starting", total=total)
+
+    def expect(self, total: int) -> None:
+        """Say that the search, which begins now, is of `total` networks."""
+        self._total, self._started = total, time.monotonic()
+        self._bar.update(self._task, total=total)
 
     def slots(self, slots: list[tuple[str, dict[str, Any]]]) -> None:
         """Show where jobs will run: a line for each (name of slot, what its worker said)."""
@@ -90,16 +87,16 @@ class Screen:
         """Show the best network and the three next commands."""
         self._bar.stop()
         if strategy.best is None:
-            self.line(f"no network finished ok; see the logs: {interpreter()} -m populations show {run}")
+            self.line(f"no network finished ok; see the logs: {populations_command()} show {run}")
             return
-        best, graph, python = strategy.best, strategy.best.candidate.graph, interpreter()
+        best, graph, look = strategy.best, strategy.best.candidate.graph, populations_command()
         self.line(
             f"\nbest: {run / 'best'} -> models/{best.id}\n"
             f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {graph.depth}, "
             f"{graph.conv_layers} convolutions, {graph.params:,} parameters\n\n"
-            f"next: {python} -m populations show {run}\n"
-            f"      {python} -m populations replay {run} best --test\n"
-            f"      {python} evolve.py --resume {run} --generations {strategy.settings.generations * 2}"
+            f"next: {look} show {run}\n"
+            f"      {look} replay {run} best --test\n"
+            f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}"
         )
 
     def __enter__(self) -> "Screen":

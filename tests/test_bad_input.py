@@ -50,6 +50,41 @@ CASES: list[tuple[list[str], str]] = [
     (["--no-racing", "--rungs", "1"], "--racing"),
     (["--inherit", "--keep", "best"], "--inherit"),
     (["--deterministic"], "--strategy aging"),
+    # Numbers that no machine holds, or that would take it for ever
+    (["--levels-back", str(2**63)], f"--levels-back: {2**63}; expected 2..10000"),
+    (["--workers", "9" * 18], f"--workers: {'9' * 18}; expected 1..10000"),
+    (["--workers-per-device", "9" * 5000], "expected 1..10000, or auto"),
+    (["--population", "9" * 18], "--population: 9"),
+    (["--seed", str(2**64)], f"--seed: {2**64}"),
+    (["--max-flops", str(2**64)], f"--max-flops: {2**64}"),
+    (["--num-max-depth", "1000000", "--dry-run"], "--num-max-depth: 1000000; expected 1..2000"),
+    (
+        ["--function-set", "conv_8_999", "--dry-run"],
+        "'conv_8_999': its kernel is too large; expected at most 31",
+    ),
+    (["--function-set", f"conv_{'9' * 20}_3"], "its channels is too large; expected at most 4096"),
+    (["--function-set", f"conv_8_3,dense_{'9' * 5000}_3"], "its growth is too large"),
+    (["--timeout", "nan"], "--timeout: nan"),
+    (["--timeout", "inf"], "--timeout: inf"),
+    (
+        ["--train-size", "100", "--val-size", "360"],
+        "--val-size: 360; digits has 359 validation images",
+    ),
+    (["--val-size", "9"], "--val-size: 9; digits has 359 validation images"),
+    (["--val-size", "0"], "--val-size: '0'"),
+    (["--val-size", "most"], "--val-size: 'most'; expected a number of images of at least 1, auto or all"),
+    # Names of nobody and nothing
+    (["--data-dir", "~nosuchuser"], "--data-dir ~nosuchuser: found no home"),
+    (["--dataset", "folder:~nosuchuser"], "--dataset folder:~nosuchuser: found no home"),
+    (["--run", ""], "--run: ''"),
+    # Flags that would have no effect
+    (["--objectives", "val_accuracy,params,val_accuracy"], "--objectives: val_accuracy is there twice"),
+    (["--strategy", "random", "--offspring", "8"], "--offspring: 8 has no effect on --strategy random"),
+    (["--strategy", "random", "--mutation-rate", "0.1"], "--mutation-rate: 0.1 has no effect"),
+    (["--download"], "--download: has no effect on --dataset digits"),
+    (["--dataset", "folder:photos", "--download"], "--download: has no effect on --dataset folder:"),
+    (["--dry-run", "--profile"], "--dry-run: trains nothing and goes without --profile"),
+    (["--resume", "nowhere", "--dry-run", "--retry-failed"], "goes without --retry-failed"),
 ]
 
 
@@ -96,6 +131,8 @@ def test_an_unwritable_folder(capsys: pytest.CaptureFixture[str]) -> None:
         ("epochs = ", "cannot be read as TOML"),
         ("epohcs = 3", "did you mean 'epochs'"),
         ('epochs = "3"', "expected int"),
+        ("epochs = " + "9" * 5000, "cannot be read as TOML"),
+        ("a = " + "[" * 1000 + "]" * 1000, "cannot be read as TOML"),
     ],
 )
 def test_a_bad_config_file(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
-from populations.config import FLAGS, parse
+from populations.config import FLAGS, Config, parse
 from populations.folder import create_run, next_run, note_session, renew_run
 
 ASKED = ["--num-max-depth", "30", "--epochs", "9", "--lr", "0.5", "--workers", "2", "--data-dir", "images"]
@@ -80,6 +80,31 @@ def test_data_are_found_from_any_working_directory(tmp_path: Path, monkeypatch: 
     assert parse(["--data-dir", "~/images"]).data().data_dir == "/home/her/images"
 
 
+def test_the_validation_images_are_asked_for_in_the_training_images_share() -> None:
+    asked = {
+        (): (None, None),
+        ("--train-size", "200"): (200, "auto"),
+        ("--train-size", "200", "--val-size", "all"): (200, None),
+        ("--train-size", "200", "--val-size", "50"): (200, 50),
+        ("--val-size", "50"): (None, 50),
+    }
+    for arguments, sizes in asked.items():
+        data = parse(arguments).data()
+        assert (data.train_size, data.val_size) == sizes
+
+
+def test_a_file_may_give_a_number_or_a_word_for_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    for text, meant in (("val-size = 50", 50), ('val-size = "all"\nworkers-per-device = 2', None)):
+        path.write_text("train-size = 200\n" + text)
+        assert parse(["--config", str(path)]).data().val_size == meant
+
+
+def test_one_file_serves_strategies_and_datasets_that_heed_less_of_it(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("offspring = 8\ndownload = true")
+    assert parse(["--config", str(tmp_path / "c.toml"), "--strategy", "random"]).offspring == 8
+
+
 # Resuming
 
 
@@ -116,6 +141,27 @@ def test_a_resume_on_other_images_names_both_and_changes_nothing(tmp_path: Path)
     assert (run / "config.json").read_text() == before
     renew_run(run, {"data_fingerprint": "f" * 64, "generations": 9})
     assert json.loads((run / "config.json").read_text())["generations"] == 9
+
+
+def test_a_run_from_before_a_validation_size_has_all_validation_images(tmp_path: Path) -> None:
+    run = recorded(tmp_path / "r", "--train-size", "200")
+    config = json.loads((run / "config.json").read_text())
+    assert config.pop("val_size") == "auto"
+    assert Config(config).data().val_size is None  # as a replay asks
+    (run / "config.json").write_text(json.dumps(config))
+    again = parse(["--resume", str(run)])
+    assert (again.val_size, again.data().val_size) == ("all", None)
+    assert parse(["--resume", str(run), "--val-size", "all"]).data() == again.data()
+    assert "--val-size auto differs from the run's all" in refused("--resume", str(run), "--val-size", "auto")
+
+
+def test_what_a_run_was_recorded_with_is_not_judged_again(tmp_path: Path) -> None:
+    run = recorded(tmp_path / "r", "--strategy", "random")
+    config = json.loads((run / "config.json").read_text())
+    doubled = {"objectives": "val_accuracy,val_accuracy", "levels_back": 20_000, "download": True, "offspring": 3}
+    (run / "config.json").write_text(json.dumps(config | doubled))
+    again = parse(["--resume", str(run)])
+    assert {name: again.values[name] for name in doubled} == doubled
 
 
 # The run folder

@@ -1,6 +1,7 @@
 """Datasets: their splits, their cache, and what is said of files that cannot be used."""
 
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -111,6 +112,40 @@ def test_train_size_is_stratified() -> None:
 @pytest.mark.parametrize("size", [-1, 0, 9, 1080, 10**9])
 def test_train_size_out_of_range_is_refused(size: int) -> None:
     refused(DataSpec("digits", train_size=size), "--train-size", f"{size};", "10..1079")
+
+
+def test_splits_are_those_of_every_version() -> None:
+    """Runs are resumed and replayed on the images that they began with, whichever version recorded them."""
+    assert load(DataSpec("digits")).fingerprint.startswith("4a56032cac6b1e5a")
+    assert load(DataSpec("digits", train_size=200)).fingerprint.startswith("b3033a3aa38ab578")
+
+
+@pytest.mark.parametrize(("train", "validation"), [(600, 200), (200, 100), (10, 100), (1079, 359), (None, 359)])
+def test_validation_in_proportion_has_the_training_images_share_and_ten_a_class(
+    train: int | None, validation: int
+) -> None:
+    data = load(DataSpec("digits", train_size=train, val_size="auto"))
+    assert len(data.splits["validation"]) == validation
+    full = load(DataSpec("digits", train_size=train))
+    assert set(data.splits["validation"]) <= set(full.splits["validation"])
+    for untouched in ("train", "test"):
+        assert np.array_equal(data.splits[untouched], full.splits[untouched])
+
+
+def test_val_size_takes_exactly_that_many_stratified_and_always_the_same(empty_cache: Path) -> None:
+    found = list[Data]()
+    for _ in range(2):
+        load.cache_clear()
+        found.append(load(DataSpec("digits", val_size=100)))
+        shutil.rmtree(empty_cache)
+    assert [len(data.splits["validation"]) for data in found] == [100, 100]
+    assert np.abs(100 * (shares(found[0], "validation") - shares(found[0], "train"))).max() <= 1.5
+    assert found[0].fingerprint == found[1].fingerprint
+
+
+@pytest.mark.parametrize("size", [-1, 0, 9, 360])
+def test_val_size_out_of_range_is_refused(size: int) -> None:
+    refused(DataSpec("digits", val_size=size), "--val-size", f"{size};", "10..359")
 
 
 def test_mean_and_std_are_those_of_the_training_images() -> None:
@@ -247,6 +282,57 @@ def test_different_class_folders_in_train_and_test_are_refused(tmp_path: Path) -
     paint(tmp_path / "train", "abc")
     paint(tmp_path / "test", "abd")
     refused(folder(tmp_path), "train and test differ in ['c', 'd']")
+
+
+def test_a_rare_class_is_validated_on_though_others_are_many(tmp_path: Path) -> None:
+    paint(tmp_path, "a", 100)
+    paint(tmp_path, "b", 5)
+    data = load(DataSpec(f"folder:{tmp_path}", train_size=40, val_size="auto"))
+    assert set(data.labels[data.splits["validation"]]) == {0, 1}
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path, empty_cache: Path) -> None:
+    seen = load(folder(paint(tmp_path / "photos"))).fingerprint
+    for hidden in (".thumb.jpg", "a/.thumb.jpg", "b/.cache/3.png", ".thumbnails/4.png"):
+        (tmp_path / "photos" / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / hidden).write_bytes(b"of a viewer of images")
+    load.cache_clear()
+    data = load(folder(tmp_path / "photos"))
+    assert (data.fingerprint, data.classes) == (seen, ["a", "b"])
+    assert len(list(empty_cache.iterdir())) == 1
+
+
+def test_images_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, :] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter clockwise shows it upright
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for n in range(8):
+            Image.fromarray(pixels).save(tmp_path / name / f"{n}.png", exif=turned)
+    data = load(folder(tmp_path))
+    assert data.shape == (1, 6, 4)
+    assert (data.images[:, 0, :, -1] == 255).all()
+    assert (data.images[:, 0, :, :-1] == 0).all()
+
+
+def test_a_cache_from_before_images_were_turned_is_not_used(tmp_path: Path, empty_cache: Path) -> None:
+    spec = folder(paint(tmp_path / "photos"))
+    stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted((tmp_path / "photos").glob("*/*"))]
+    asked = {"name": spec.name, "data_dir": "data", "train_size": None, "image_size": None}
+    key = hashlib.sha256(json.dumps([1, asked, stats]).encode()).hexdigest()[:16]
+    (empty_cache / f"folder-{key}").mkdir(parents=True)
+    (empty_cache / f"folder-{key}" / "meta.json").write_text("of the old reader")
+    assert load(spec).classes == ["a", "b"]
+
+
+def test_all_corrupt_images_are_counted_and_five_named(tmp_path: Path) -> None:
+    paint(tmp_path)
+    for n in range(2, 9):
+        (tmp_path / "b" / f"{n}.png").write_bytes(b"broken")
+    message = refused(folder(tmp_path), "7 of 20 files cannot be read", "and 2 more", "remove or replace them")
+    assert [f"{n}.png" in message for n in range(10)] == [2 <= n <= 6 for n in range(10)]
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "truncated", "chunk of another length"])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -23,6 +24,8 @@ WITHOUT_TORCH = (
     "populations.ledger",
     "populations.store",
 )
+SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
+DEFERRING = ("evolve.py", "populations/__main__.py")  # they answer, or refuse, before torch is imported
 MODULES = sorted(
     path for name in ORDER for path in [*(ROOT / name).rglob("*.py"), ROOT / f"{name}.py"] if path.exists()
 )
@@ -58,6 +61,14 @@ def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Descri
                 yield from public(node.body, f"{prefix}{node.name}.")
 
 
+def is_for_types(node: ast.AST) -> TypeGuard[ast.If]:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def defers(node: ast.AST, path: Path) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(node, ast.FunctionDef) and relative(path) in DEFERRING
+
+
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_imports_point_left(path: Path) -> None:
     own = path.relative_to(ROOT).parts[0].removesuffix(".py")
@@ -69,7 +80,8 @@ def test_imports_point_left(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_own_modules_are_imported_at_the_top(path: Path) -> None:
     module, own = tree(path), path.relative_to(ROOT).parts[0].removesuffix(".py")
-    at_top = {node for node in module.body if imported(node, own)}
+    may_import = [module, *(node for node in module.body if is_for_types(node) or defers(node, path))]
+    at_top = {node for place in may_import for node in place.body if imported(node, own)}
     everywhere = {node for node in ast.walk(module) if imported(node, own)}
     assert sorted(node.lineno for node in everywhere - at_top if isinstance(node, ast.stmt)) == []
 
@@ -91,6 +103,27 @@ def test_plain_modules_do_not_load_torch() -> None:
     command = [sys.executable, "-c", script, *WITHOUT_TORCH]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("--help", "--generatoins 3", "--epochs many", "--epochs 0", "--workers 0", "--strategy randm", "--rungs 9"),
+        *("--function-set resnt", "--dataset digit", "--objectives speed", "--config none.toml", "--resume nowhere"),
+    ],
+)
+def test_help_and_what_is_wrong_with_a_flag_wait_for_no_slow_import(line: str) -> None:
+    script = (
+        "import sys, evolve\n"
+        "try:\n"
+        "    code = evolve.main(sys.argv[1:])\n"
+        "except SystemExit as end:\n"
+        "    code = end.code\n"
+        f"print(code, [name for name in {SLOW} if name in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", script, *line.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == ("0 []" if line == "--help" else "2 []")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

@@ -76,15 +76,17 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "num_min_depth": 1, "num_max_depth": 3, "function_set": "conv_4_3,conv_6_3,maxpool", "levels_back": 3,
         "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2, "offspring": 1,
         "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds", "re_evaluate": True,
-        "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "image_size": 8, "recipe": "retrain", "epochs": 2,
-        "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine", "weight_decay": 0.01,
-        "momentum": 0.8, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1, "precision": "fp32",
-        "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine", "keep": "best",
-        "download": True, "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
+        "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20", "image_size": 8,
+        "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
+        "weight_decay": 0.01, "momentum": 0.8, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
+        "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
+        "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
-    # These exclude some of the above, or need a GPU; test_probe.py, test_tricks.py and test_step.py try them.
+    # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py and
+    # test_data.py try them.
     unset = {
-        "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None, "cuda_graphs": False,
+        "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
+        "cuda_graphs": False,
     }  # fmt: skip
     assert set(values | unset) == {flag.name.replace("-", "_") for flag in FLAGS}
     make_images(tmp_path / "images")

@@ -15,8 +15,9 @@ from evaluate.fitness import objectives
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
 from harness import ROOT
+from populations.commands import interpreter
 from populations.record import Candidate, Generation, Record
-from populations.screen import Screen, interpreter
+from populations.screen import Screen
 from populations.strategies import strategy
 from populations.strategies.breeding import Individual
 from test_strategies import settings

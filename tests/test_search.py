@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from harness import (
+    DRAWN,
     ROOT,
     TINY,
     assert_same_run,
@@ -242,7 +243,8 @@ def test_equal_graphs_are_trained_once_unless_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["one-plus-lambda", "random"])
 def test_other_strategies_finish_and_repeat(tmp_path: Path, name: str) -> None:
-    few = (*TINY, "--strategy", name, "--generations", "2", "--population", "2", "--offspring", "2")
+    breeding = () if name == "random" else ("--offspring", "2")
+    few = (*DRAWN, "--strategy", name, "--generations", "2", "--population", "2", *breeding)
     for run, workers in (("a", "1"), ("b", "2")):
         done = program(*few, "--workers", workers, "--run", run, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -18,13 +18,18 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
 }
 
-__all__ = ["STRATEGIES", "FinalRanking", "Settings", "Strategy", "strategy"]
+__all__ = ["STRATEGIES", "FinalRanking", "Settings", "Strategy", "strategy", "strategy_class"]
 
 
-def strategy(name: str, settings: Settings) -> Strategy:
-    """Return the named strategy. Raises BadInput for an unknown name."""
+def strategy_class(name: str) -> type[Strategy]:
+    """Return the class of the named strategy. Raises BadInput for an unknown name."""
     if name not in STRATEGIES:
         raise BadInput(
             f"--strategy: unknown {name!r}{did_you_mean(name, STRATEGIES)}; one of {', '.join(STRATEGIES)}"
         )
-    return STRATEGIES[name](settings)
+    return STRATEGIES[name]
+
+
+def strategy(name: str, settings: Settings) -> Strategy:
+    """Return the named strategy. Raises BadInput for an unknown name."""
+    return strategy_class(name)(settings)

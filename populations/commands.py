@@ -1,0 +1,43 @@
+"""How the user started this program, and so what to type next: `python evolve.py`, or the installed `cgp-evolve`."""
+
+import shutil
+import sys
+from pathlib import Path
+
+_INSTALLED = ("cgp-evolve", "cgp-populations")  # as setup.cfg names them
+_SCRIPT = Path(__file__).parents[1] / "evolve.py"
+
+
+def program() -> str:
+    """Return the name of the search's command, for its help and its errors."""
+    return _INSTALLED[0] if _beside() else _SCRIPT.name
+
+
+def search_command() -> str:
+    """Return what starts a search here: `.venv/bin/python evolve.py`, `cgp-evolve`, ..."""
+    beside = _beside()
+    return _typed(beside / _INSTALLED[0]) if beside else f"{interpreter()} {_typed(_SCRIPT)}"
+
+
+def populations_command() -> str:
+    """Return what looks into runs here: `.venv/bin/python -m populations`, `cgp-populations`, ..."""
+    beside = _beside()
+    return _typed(beside / _INSTALLED[1]) if beside else f"{interpreter()} -m populations"
+
+
+def interpreter() -> str:
+    """Return this Python as its user would type it here: `.venv/bin/python`, `python`, or its path."""
+    return _typed(Path(sys.executable))
+
+
+def _beside() -> Path | None:
+    """Return the folder of the installed commands where one of them was started, else None."""
+    started = Path(sys.argv[0])
+    return started.absolute().parent if started.name in _INSTALLED else None
+
+
+def _typed(path: Path) -> str:
+    """Return `path` as one types it from the working directory: relative, by name alone where that is found."""
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return path.name if shutil.which(path.name) == str(path) else str(path)

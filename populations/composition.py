@@ -1,0 +1,52 @@
+"""What a configuration becomes: a strategy, images, and the run folder opened for a session."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from evaluate.data import Data, load
+from evaluate.executors import device_names
+from evaluate.fitness import objectives
+from evaluate.pool import Usage
+from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
+from evaluate.step import refuse_graphs
+from populations.config import Config
+from populations.folder import create_run, next_run, note_session, renew_run
+from populations.store import Plan, Store
+from populations.strategies import FinalRanking, Settings, Strategy, strategy
+
+
+def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
+    """Return what breeds, what every job has in common, and the images, or raise BadInput."""
+    recipe, spec = config.recipe(), config.data()
+    refuse_emulation(recipe.precision, devices)
+    refuse_graphs(recipe, devices)
+    goals = objectives(config.objectives)
+    data = load(spec, config.download)
+    space = config.space(data.shape, len(data.classes))
+    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
+    sizes = (config.population, config.offspring, config.generations)
+    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
+    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
+    breeding = strategy(config.strategy, settings)
+    return FinalRanking(breeding) if config.inherit else breeding, plan, data
+
+
+def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str, Any]], startup: Usage) -> Store:
+    """Create the run, or go on with one, and note what this session runs with: `workers`, up after `startup`.
+
+    Raises BadInput where the folder is taken, cannot be written, or is of a run on other images.
+    """
+    folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
+    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": data.fingerprint}
+    resolved = config.resolved(plan.recipe) | decided
+    if not config.resume:
+        create_run(folder, resolved)
+    store = Store(folder, plan)
+    if config.resume:
+        renew_run(folder, resolved)
+    store.note_usage(startup)
+    automatic = config.recipe().precision == "auto"
+    probe = probe_precision(tuple(device_names(config.devices))).milliseconds if automatic else {}
+    note_session(folder, config.seed, workers, probe)
+    return store
