@@ -76,12 +76,12 @@ def retry_failed(pool: Pool, store: Store) -> None:
 
 
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
-    """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
+    """Yield jobs that ended. One that was stopped, by the user, disk or images, stays open in the journal."""
     for job, result in pool.settle(0) if store.has_news else pool.settle():
         if result.status != "interrupted":
             yield job, result
         elif result.error:
-            raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
+            raise BadInput(f"{result.error}, then --resume {store.folder}")
 
 
 def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
@@ -95,7 +95,9 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
-    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
+    plan = Plan(
+        space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit, data.fingerprint
+    )
     breeding = strategy(config.strategy, settings)
     return FinalRanking(breeding) if config.inherit else breeding, plan, data
 
