@@ -10,7 +10,7 @@ from evaluate.executors import device_names
 from evaluate.pool import Usage
 from evaluate.probe import probe_precision
 from populations.config import Config
-from populations.folder import create_run, next_run, note_session, renew_run
+from populations.folder import create_next_run, create_run, note_session, renew_run
 from populations.store import Plan, Store
 
 
@@ -19,17 +19,20 @@ def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str,
 
     Raises BadInput where the folder is taken, cannot be written, or is of a run on other images.
     """
-    folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
     resolved = config.resolved(plan.recipe) | {"data_fingerprint": data.fingerprint}
-    if not config.resume:
-        create_run(folder, resolved)
-    store = Store(folder, plan)
     if config.resume:
-        renew_run(folder, resolved)
+        store = Store(config.resume, plan)
+        renew_run(store.folder, resolved)
+    else:
+        if config.run is not None:
+            lock = create_run(Path(config.run), resolved)
+        else:
+            lock = create_next_run(Path("runs"), config.dataset, resolved)
+        store = Store(lock.folder, plan, lock)
     store.note_usage(startup)
     automatic = config.recipe().precision == "auto"
     probe = probe_precision(tuple(device_names(config.devices))).milliseconds if automatic else {}
-    note_session(folder, config.seed, workers, probe)
+    note_session(store.folder, config.seed, workers, probe)
     return store
 
 
