@@ -6,6 +6,7 @@ racing       who goes on from a rung
 schedule     which job runs next
 session      a run opened, and how its user stops it
 folder       config.json, environment.json of a run
+lock         who drives a run
 store        the run folder: open, close, snapshot, resume
 journal      run.sqlite
 ledger       where the slots' time went
@@ -14,6 +15,7 @@ config       flags, TOML file -> Config
 forecast     what a search will cost
 screen       what a search shows while it runs
 replay       score or train a recorded model again
+replaying    the command `replay`; progress, how far its training is
 __main__     python -m populations list|show|best|lineage|replay
 """
 
