@@ -71,12 +71,12 @@ def retry_failed(pool: Pool, store: "Store") -> None:
 
 
 def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
-    """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
+    """Yield jobs that ended. One that was stopped, by the user, disk or images, stays open in the journal."""
     for job, result in pool.settle(0) if store.has_news else pool.settle():
         if result.status != "interrupted":
             yield job, result
         elif result.error:
-            raise BadInput(f"{result.error}; free some space, then --resume {store.folder}")
+            raise BadInput(f"{result.error}, then --resume {store.folder}")
 
 
 def run(config: Config) -> int:

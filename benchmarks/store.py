@@ -66,7 +66,7 @@ def six_epochs(number: int) -> Result:
     """Return a result as long as those of recipe `fast`."""
     score = np.random.default_rng(number).random()
     metrics = {"val_accuracy": score, "val_loss": 1 - score}
-    row = metrics | {"lr": score / 1000, "train_loss": score / 3, "seconds": score * 7}
+    row = metrics | {"lr": score / 1000, "train_loss": score / 3, "train_accuracy": score / 2, "seconds": score * 7}
     curve = [{"epoch": float(epoch)} | row for epoch in range(1, 7)]
     numerics = {"device_name": "x86_64", "instruction_set": "AVX512", "precision": "bf16", "torch": "2.15.0"}
     numerics |= {"device": "cpu", "threads": "1", "data_fingerprint": "f" * 64}
@@ -75,7 +75,7 @@ def six_epochs(number: int) -> Result:
 
 def fill(folder: Path, records: int) -> Path:
     """Make a run of `records` finished jobs, no two with the same graph id, and return `folder`."""
-    create_run(folder, {"function_set": "resnet"})
+    create_run(folder, {"function_set": "resnet"}).release()
     path = folder / "run.sqlite"
     journal = Journal(path, writable=True)
     for number in range(VARIANTS):
@@ -87,7 +87,7 @@ def fill(folder: Path, records: int) -> Path:
         for setting in ("journal_mode=off", "synchronous=off", "cache_size=-1000000"):  # kB
             db.execute(f"pragma {setting}")
         for shift in range(VARIANTS, records, VARIANTS):
-            for table in ("jobs", "genomes", "results", "details"):
+            for table in ("jobs", "genomes", "results", "details", "train_scores"):
                 db.execute(_copies(db, table, shift))
     return folder
 

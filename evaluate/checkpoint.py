@@ -72,6 +72,8 @@ def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = N
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return all tensors and the description in `path`. Raises BadInput, naming it, if it is damaged."""
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder, where a checkpoint belongs; move it away, or replay with --retrain")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
@@ -93,8 +95,12 @@ class ModelFolder:
     """The folder of one model while it is trained: checkpoints, curve and log."""
 
     def __init__(self, path: Path, about: dict[str, Any], stop_file: Path | None = None) -> None:
-        """Use `path`, an existing folder; `about` goes into every checkpoint's description."""
+        """Use `path`, an existing folder; `about` goes into every checkpoint's description.
+
+        Where `about` has a `job`, checkpoints of a job that differs in what decides the outcome are not used.
+        """
         self.path, self.about, self.stop_file = path, about, stop_file
+        self.stretches: list[dict[str, Any]] = []  #: of epochs: `from`, `to`, and the `numerics` they ran with
 
     def log(self, text: str) -> Path:
         """Append `text` to the log and return its path."""
@@ -103,16 +109,34 @@ class ModelFolder:
             file.write(text.rstrip() + "\n")
         return path
 
-    def discard_corrupt(self) -> None:
-        """Remove the last checkpoint where it or the best weights cannot be read: training starts over."""
+    def discard_unusable(self) -> None:
+        """Remove the last checkpoint where it or the best weights are damaged or another job's: training starts over.
+
+        That ends where this job's own training ends. To fail instead would let what lies in a folder by
+        accident decide how a network is judged. A folder in a checkpoint's place is moved out of the way.
+        """
+        for path in (self.path / BEST, self.path / LAST):
+            if path.is_dir():
+                aside = path.rename(path.with_name(f"{path.name}-was-a-folder"))
+                self.log(f"{path}: was a folder, where a checkpoint belongs; it is now {aside.name}")
         if not (self.path / LAST).exists():
             return
         try:
             for name in (BEST, LAST):
-                read_tensors(self.path / name)
+                _, description = read_tensors(self.path / name)
+                self._refuse_foreign(name, description)
         except BadInput as error:
             self.log(f"training starts over: {error}")
             (self.path / LAST).unlink()
+
+    def _refuse_foreign(self, name: str, description: dict[str, Any]) -> None:
+        if "job" not in self.about:
+            return
+        theirs = _deciding(description)
+        differing = [field for field, value in _deciding(self.about).items() if theirs.get(field, value) != value]
+        if "job" not in description or differing:
+            found = f"a job with other {', '.join(differing)}" if differing else "an unknown job"
+            raise BadInput(f"{self.path / name}: is of {found}; expected this model's own checkpoint")
 
     def resume(self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler) -> list[dict[str, float]]:
         """Load the last epoch's state, where there is one, and return the curve so far."""
@@ -124,6 +148,9 @@ class ModelFolder:
             state["milestones"] = Counter({int(step): count for step, count in state["milestones"].items()})
         scheduler.load_state_dict(state)
         curve: list[dict[str, float]] = description["curve"]
+        # Checkpoints of older programs speak of their last stretch alone.
+        whole = {"from": 1, "to": len(curve), "numerics": description.get("numerics", {})}
+        self.stretches = description.get("stretches", [whole])
         self._begin_table(curve)  # a kill may have come between the checkpoint and its line
         return curve
 
@@ -140,7 +167,8 @@ class ModelFolder:
         The best weights go first: were the process to end in between, the epoch is trained again,
         to the same weights. Raises Interrupted, once all is written, when the stop file is there.
         """
-        about = self.about | {"epoch": len(curve), "metrics": curve[-1]}
+        self._extend_stretches(len(curve))
+        about = self.about | {"epoch": len(curve), "metrics": curve[-1], "stretches": self.stretches}
         weights = _arrays(network.state_dict())
         if best:
             _write(self.path / BEST, weights, about)
@@ -158,9 +186,29 @@ class ModelFolder:
         if self.stop_file is not None and self.stop_file.exists():
             raise Interrupted
 
+    def _extend_stretches(self, epoch: int) -> None:
+        numerics = self.about.get("numerics", {})
+        if self.stretches and self.stretches[-1]["numerics"] == numerics:
+            self.stretches[-1]["to"] = epoch
+        else:
+            self.stretches.append({"from": epoch, "to": epoch, "numerics": numerics})
+
     def _begin_table(self, curve: list[dict[str, float]]) -> None:
         lines = [",".join(curve[0]), *map(_line, curve)]
         write_atomically(self.path / "curve.csv", ("\n".join(lines) + "\n").encode(), durable=False)
+
+
+def _deciding(about: dict[str, Any]) -> dict[str, Any]:
+    """Return, flat and as JSON reads it, what decides the outcome of a checkpoint's job.
+
+    Not its number, nor where the images lie, which their fingerprint says better.
+    """
+    job = json.loads(json.dumps(about.get("job", {})))
+    found = {name: job.get(name) for name in ("graph", "seed", "parent")}
+    found |= {f"recipe {name}": value for name, value in job.get("recipe", {}).items() if name != "name"}
+    found |= {f"data {name}": value for name, value in job.get("data", {}).items() if name != "data_dir"}
+    fingerprint = about.get("numerics", {}).get("data_fingerprint")
+    return found | ({"images": fingerprint} if fingerprint else {})
 
 
 def _line(row: dict[str, float]) -> str:

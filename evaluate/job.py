@@ -121,6 +121,7 @@ class Job:
     stop_file: str | None = None  #: when this file exists, stop after the epoch's checkpoint
     until: int | None = None  #: epoch after which to pause; None: train to the end
     inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
+    fingerprint: str | None = None  #: of the images that the search began with; a worker refuses others
 
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all that decides the outcome: what a checkpoint says of itself."""
@@ -145,7 +146,15 @@ class Result:
     log: str | None = None  #: path of the traceback
     parent: str | None = None  #: id of the model whose weights were taken over
     scratch_share: float | None = None  #: share of the parameters that were not taken over
-    numerics: dict[str, Any] = field(default_factory=dict)  #: device, precision, threads, versions ...
+    numerics: dict[str, Any] = field(default_factory=dict)  #: device, precision, threads, versions ..., in the end
+    #: stretches of epochs, each `from`, `to` and its `numerics`: a resumed training may have several
+    stretches: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def train_accuracy(self) -> float | None:
+        """The training accuracy of the epoch that the metrics are of, a fraction; None where none is known."""
+        best = (row for row in self.curve if all(row.get(name) == value for name, value in self.metrics.items()))
+        return next(best, {}).get("train_accuracy") if self.metrics else None
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""

@@ -29,6 +29,10 @@ from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
+class WrongImages(Exception):
+    """A job's images are not those that its search began with: every job would be judged by others."""
+
+
 def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> None:
     """Be a worker on `device` (`cpu` or `cuda`), where `visible` names the one GPU that it may see.
 
@@ -96,6 +100,8 @@ def setting_of(job: Job) -> Setting:
 def evaluate(job: Job) -> Result:
     """Train and score the network of `job`; every exception becomes a result, unless it spoils this process.
 
+    `interrupted`, with an error that says why, means that no other job could be judged either: a full disk, or
+    images that are not those of the search.
     Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
     """
     folder = ModelFolder(Path(job.folder), {"job": job.about()}, Path(job.stop_file) if job.stop_file else None)
@@ -103,6 +109,8 @@ def evaluate(job: Job) -> Result:
         return _evaluate(job, folder)
     except Interrupted:
         return Result("interrupted")
+    except WrongImages as error:
+        return Result("interrupted", error=str(error))
     except Diverged as error:
         return _broken("diverged", error, folder)
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -111,7 +119,8 @@ def evaluate(job: Job) -> Result:
         raise
     except OSError as error:
         if error.errno in _DISK:
-            return Result("interrupted", error=f"{error.strerror}: {error.filename or job.folder}")
+            found = f"{error.strerror}: {error.filename or job.folder}"
+            return Result("interrupted", error=f"{found}; free some space")
         return _broken("failed", error, folder)
     except Exception as error:  # a network must not end the search
         out_of_memory = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -120,7 +129,7 @@ def evaluate(job: Job) -> Result:
 
 def _evaluate(job: Job, folder: ModelFolder) -> Result:
     setting = setting_of(job)
-    data, images, validation = _opened(job.data, setting.numerics.device)
+    data, images, validation = _images(job, setting.numerics.device)
     if data.shape != job.graph.image or len(data.classes) != job.graph.classes:
         raise BadInput(
             f"{job.data.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
@@ -129,7 +138,7 @@ def _evaluate(job: Job, folder: ModelFolder) -> Result:
     reset_peak_memory(setting.numerics.device)
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
     folder.about |= {"numerics": numerics}
-    folder.discard_corrupt()
+    folder.discard_unusable()
     network = fresh_network(job.graph, setting)
     share = inherit(network, job.graph, Path(job.inherit)) if job.inherit else None
     curve = train(network, images, validation, setting, folder)  # beyond `until`, where it had been farther once
@@ -143,8 +152,26 @@ def _evaluate(job: Job, folder: ModelFolder) -> Result:
         peak_memory_mb=peak_memory_mb(setting.numerics.device),
         parent=Path(job.inherit).name if job.inherit else None,
         scratch_share=share,
-        numerics=numerics,
+        numerics=folder.stretches[-1]["numerics"],
+        stretches=folder.stretches,
     )
+
+
+def _images(job: Job, device: str) -> tuple[Data, Images, Images]:
+    """Return the job's dataset, training and validation images. Raises WrongImages where they are not the run's."""
+    try:
+        opened = _opened(job.data, device)
+    except BadInput as error:
+        raise WrongImages(str(error)) from error
+    except FileNotFoundError as error:
+        raise WrongImages(f"{job.data.name}: {error.filename} is gone; restore the images") from error
+    found = opened[0].fingerprint
+    if job.fingerprint and job.fingerprint != found:
+        raise WrongImages(
+            f"{job.data.name}: the images have changed since the search began, their fingerprint is {found[:12]} "
+            f"and was {job.fingerprint[:12]}; restore them"
+        )
+    return opened
 
 
 @lru_cache(maxsize=1)

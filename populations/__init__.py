@@ -7,6 +7,7 @@ schedule     which job runs next
 composition  Config -> strategy, images, the run opened
 session      how its user stops a search
 folder       config.json, environment.json of a run
+lock         who drives a run
 store        the run folder: open, close, snapshot, resume
 journal      run.sqlite
 ledger       where the slots' time went
@@ -16,6 +17,7 @@ commands     what to type to search, and to look into runs
 forecast     what a search will cost
 screen       what a search shows while it runs
 replay       score or train a recorded model again
+replaying    the command `replay`; progress, how far its training is
 __main__     python -m populations list|show|best|lineage|replay
 """
 

@@ -2,26 +2,27 @@
 
 import argparse
 import json
+import os
+import shutil
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cgp.errors import BadInput
-from evaluate.job import RECIPES, recipe
-from evaluate.train import Diverged
-from populations import replay
+from evaluate.job import RECIPES
 from populations.config import OneLineParser
-from populations.frame import Model, Run, load
-from populations.journal import Journal
+from populations.frame import Run, load
 from populations.ledger import ledger
-from populations.store import Lock
 
 SHORT = (  # columns of the table on a terminal; csv and json have all
     *("id", "job", "generation", "parent", "status", "depth"),
     *("conv_layers", "params", "val_accuracy", "test_accuracy", "seconds"),
 )
+SPARE = ("conv_layers", "parent", "generation", "seconds", "job", "params", "depth", "status")  # first to go
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `... | head`
         sys.stderr.close()
         return 0
-    except (BadInput, Diverged, OSError) as error:
+    except (BadInput, OSError) as error:
         print(f"populations: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -96,24 +97,27 @@ def list_runs(arguments: argparse.Namespace) -> int:
     rows = []
     for path in sorted(arguments.folder.glob("*/run.sqlite")):
         try:
-            run = load(path.parent)
+            rows.append(_listed(load(path.parent)))
         except BadInput as error:
             print(f"populations: {error}", file=sys.stderr)
-            continue
-        models = run.models
-        rows.append(
-            {
-                "run": str(path.parent),
-                "dataset": run.config["dataset"],
-                "function_set": run.config["function_set"],
-                "networks": len(models),
-                "ok": int((models["status"] == "ok").sum()),
-                "best_val_accuracy": models["val_accuracy"].max(),
-            }
-        )
     if not rows:
         raise BadInput(f"{arguments.folder}: holds no runs; expected a folder of run folders, such as runs")
-    return _print(pd.DataFrame(rows), arguments.format)
+    return _print(pd.DataFrame(rows), arguments.format, ("function_set", "ok", "strategy", "dataset", "started"))
+
+
+def _listed(run: Run) -> dict[str, Any]:
+    finished = run.models[run.models["status"] == "ok"]
+    return {
+        "run": str(run.folder),
+        "state": run.state,
+        "started": next(iter(run.sessions["started"]), "")[:16].replace("T", " "),  # UTC, to the minute
+        "dataset": run.config.get("dataset"),
+        "strategy": run.config.get("strategy"),
+        "function_set": run.config["function_set"],
+        "networks": len(run.models),
+        "ok": len(finished),
+        "best_val_accuracy": finished["val_accuracy"].max(),
+    }
 
 
 def show_models(arguments: argparse.Namespace) -> int:
@@ -131,8 +135,9 @@ def show_models(arguments: argparse.Namespace) -> int:
             raise BadInput(f"--sort: no column {arguments.sort!r}; one of {', '.join(table.columns)}")
         table = table.sort_values(arguments.sort, ascending=False, kind="stable")
     if arguments.format == "table":
-        table = table[[name for name in SHORT if name in table]]
-    return _print(table, arguments.format)
+        shown = dict.fromkeys((*SHORT, *([arguments.sort] if arguments.sort else [])))
+        table = table[[name for name in shown if name in table]]
+    return _print(table, arguments.format, [name for name in SPARE if name != arguments.sort])
 
 
 def show_best(arguments: argparse.Namespace) -> int:
@@ -154,62 +159,18 @@ def show_best(arguments: argparse.Namespace) -> int:
 def show_lineage(arguments: argparse.Namespace) -> int:
     """Show the ancestors of a model, or the parent of every model."""
     run = load(arguments.run)
-    table = run.ancestors(run.identity(arguments.model)) if arguments.model else run.lineage
-    return _print(table, arguments.format)
+    table = run.lineage if arguments.model is None else run.ancestors(run.identity(arguments.model))
+    return _print(table, arguments.format, ("job", "generation", "depth", "status"))
 
 
 def replay_model(arguments: argparse.Namespace) -> int:
-    """Score or train a model again; 0 where it is the same to the bit, 1 where it is not."""
-    run = load(arguments.run)
-    model = run.model(arguments.model)
-    graph = model.graph
-    print(f"model {model.id}: depth {graph.depth}, {graph.conv_layers} convolutions, {graph.params:,} parameters")
-    if arguments.recipe:
-        if arguments.retrain or arguments.test:
-            raise BadInput("--recipe: trains by another recipe, then tests; expected neither --retrain nor --test")
-        return _polish(run, model, arguments)
-    if arguments.epochs:
-        raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
-    if arguments.compile:
-        raise BadInput("--compile: goes with --recipe NAME; a replay computes as recorded")
-    again = replay.retrain(run, model) if arguments.retrain else replay.rescore(run, model)
-    for name, scores in (("recorded", again.recorded), ("repeated", again.repeated)):
-        print(f"{name}  " + "  ".join(f"{metric} {value!r}" for metric, value in scores.items()))
-    if again.weights_equal is not None:
-        print(f"weights   {'equal' if again.weights_equal else 'differ'}")
-    print("identical to the bit" if again.identical else "NOT identical; what differs in how it was computed:")
-    for difference in again.differences or ([] if again.identical else ["nothing that is recorded"]):
-        print(f"  {difference}")
-    if arguments.test:
-        _test(run, model)
-    return 0 if again.identical else 1
+    """Score or train a model again; see `populations.replaying`, which no other command needs."""
+    code: int = import_module("populations.replaying").replay_model(arguments)  # loads torch: seconds
+    return code
 
 
-def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:
-    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
-    chosen = recipe(arguments.recipe, **changes)
-    print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
-    found, folder = replay.polish(run, model, chosen, arguments.compile)
-    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images, scored once at the end)")
-    print(f"weights: {folder}")
-    return 0
-
-
-def _test(run: Run, model: Model) -> None:
-    found = replay.test_score(run, model)
-    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images; selection never saw them)")
-    try:
-        lock = Lock(run.folder)
-    except (BadInput, OSError) as error:
-        print(f"not recorded: {error}")
-        return
-    journal = Journal(run.folder / "run.sqlite", writable=True)
-    journal.add_test_score(model.number, found["accuracy"], found["loss"])
-    journal.close()
-    lock.release()
-
-
-def _print(table: pd.DataFrame, form: str) -> int:
+def _print(table: pd.DataFrame, form: str, spare: Sequence[str] = ()) -> int:
+    """Print `table`; where it is wider than the terminal, without the first of its `spare` columns."""
     if form == "csv":
         print(table.to_csv(index=False), end="")
     elif form == "json":
@@ -217,8 +178,30 @@ def _print(table: pd.DataFrame, form: str) -> int:
         print(json.dumps(plain.to_dict("records"), indent=1))
     else:
         table = table.fillna({name: "" for name in ("parent", "same_as") if name in table})
-        print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}"))
+        left_out = _too_wide(table, spare)
+        print(_text(table.drop(columns=left_out)))
+        if left_out:
+            print(f"(no room for {', '.join(left_out)}; --format csv has all columns)", file=sys.stderr)
     return 0
+
+
+def _too_wide(table: pd.DataFrame, spare: Sequence[str]) -> list[str]:
+    """Return the columns to leave out so that the rest fits the terminal; a pipe takes all, unless COLUMNS is set."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        return []
+    room = shutil.get_terminal_size().columns
+    widths = {name: 1 + len(_text(table[[name]]).partition("\n")[0]) for name in table}
+    left_out = list[str]()
+    for name in spare:
+        if sum(widths.values()) - 1 <= room:
+            break
+        if widths.pop(name, None):
+            left_out.append(name)
+    return left_out
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from evaluate.pool import Usage
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
 from evaluate.step import refuse_graphs
 from populations.config import Config
-from populations.folder import create_run, next_run, note_session, renew_run
+from populations.folder import create_next_run, create_run, note_session, renew_run
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
@@ -27,7 +27,9 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
     recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
-    plan = Plan(space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit)
+    plan = Plan(
+        space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit, data.fingerprint
+    )
     breeding = strategy(config.strategy, settings)
     return FinalRanking(breeding) if config.inherit else breeding, plan, data
 
@@ -37,16 +39,19 @@ def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str,
 
     Raises BadInput where the folder is taken, cannot be written, or is of a run on other images.
     """
-    folder = config.resume or Path(config.run or next_run(Path("runs"), config.dataset))
     decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": data.fingerprint}
     resolved = config.resolved(plan.recipe) | decided
-    if not config.resume:
-        create_run(folder, resolved)
-    store = Store(folder, plan)
     if config.resume:
-        renew_run(folder, resolved)
+        store = Store(config.resume, plan)
+        renew_run(store.folder, resolved)
+    else:
+        if config.run is not None:
+            lock = create_run(Path(config.run), resolved)
+        else:
+            lock = create_next_run(Path("runs"), config.dataset, resolved)
+        store = Store(lock.folder, plan, lock)
     store.note_usage(startup)
     automatic = config.recipe().precision == "auto"
     probe = probe_precision(tuple(device_names(config.devices))).milliseconds if automatic else {}
-    note_session(folder, config.seed, workers, probe)
+    note_session(store.folder, config.seed, workers, probe)
     return store

@@ -5,11 +5,15 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.errors import BadInput
 from evaluate.augment import Images
@@ -18,7 +22,7 @@ from evaluate.data import Data, load
 from evaluate.files import BEST, LAST, sync, write_atomically
 from evaluate.inherit import inherit
 from evaluate.job import Job, Recipe, Result
-from evaluate.train import Setting, best_epoch, fresh_network, score, train
+from evaluate.train import Row, Setting, best_epoch, fresh_network, score, train
 from evaluate.worker import setting_of, settle_process
 from populations.config import Config
 from populations.frame import Model, Run
@@ -32,6 +36,7 @@ class Replay:
     repeated: dict[str, float]
     differences: list[str]
     weights_equal: bool | None = None  #: after a retraining, whether it ended in the same weights
+    stretches: list[str] = field(default_factory=list)  #: where the recorded training changed how it was computed
 
     @property
     def identical(self) -> bool:
@@ -72,8 +77,29 @@ def test_score(run: Run, model: Model) -> dict[str, float]:
     return _score(job, setting, data, "test")
 
 
-def retrain(run: Run, model: Model) -> Replay:
-    """Train `model` again from its genome, with its recipe and seed, and compare scores and weights."""
+Heard = Callable[[list[Row]], None]  # told the curve so far after each epoch
+
+
+class _Watched(ModelFolder):
+    """A model's folder that tells of every epoch."""
+
+    def __init__(self, path: Path, about: dict[str, Any], heard: Heard | None) -> None:
+        super().__init__(path, about)
+        self._heard = heard
+
+    def keep(
+        self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler, curve: list[Row], best: bool
+    ) -> None:
+        super().keep(network, optimizer, scheduler, curve, best)
+        if self._heard:
+            self._heard(curve)
+
+
+def retrain(run: Run, model: Model, heard: Heard | None = None) -> Replay:
+    """Train `model` again from its genome, with its recipe and seed, and compare scores and weights.
+
+    `heard` is called with the curve after each epoch.
+    """
     job, setting, data = _ready(run, model)
     device = setting.numerics.device
     network = fresh_network(job.graph, setting)
@@ -81,7 +107,7 @@ def retrain(run: Run, model: Model) -> Replay:
         inherit(network, job.graph, Path(job.inherit))
     setting = dataclasses.replace(setting, until=len(model.result.curve) if model.result else None)
     with tempfile.TemporaryDirectory() as folder:
-        kept = ModelFolder(Path(folder), {"job": job.about()})
+        kept = _Watched(Path(folder), {"job": job.about()}, heard)
         images, validation = (Images.of(data, (name,), device) for name in ("train", "validation"))
         best = best_epoch(train(network, images, validation, setting, kept))
     repeated = {name: best[name] for name in ("val_accuracy", "val_loss")}
@@ -97,11 +123,13 @@ def retrain(run: Run, model: Model) -> Replay:
     return dataclasses.replace(replay, weights_equal=all(torch.equal(a, b) for a, b in pairs))
 
 
-def polish(run: Run, model: Model, recipe: Recipe, compiled: bool = False) -> tuple[dict[str, float], Path]:
+def polish(
+    run: Run, model: Model, recipe: Recipe, compiled: bool = False, heard: Heard | None = None
+) -> tuple[dict[str, float], Path]:
     """Train `model` from scratch by `recipe` on training and validation images together.
 
     Returns `accuracy` and `loss` on the test images, scored once at the end, and the folder with
-    the weights. An interrupted polish goes on from its last epoch.
+    the weights. An interrupted polish goes on from its last epoch. `heard` is called with the curve after each epoch.
 
     `compiled` trains by torch.compile; weights and scores are the plain network's. On a CPU it does not
     pay (AVX512-BF16, one thread, bf16, batches of 128 images of 32 x 32, once): 43 s to compile a ResNet
@@ -117,16 +145,17 @@ def polish(run: Run, model: Model, recipe: Recipe, compiled: bool = False) -> tu
     folder.mkdir(exist_ok=True)
     network = fresh_network(job.graph, setting)
     images = Images.of(data, ("train", "validation"), setting.numerics.device)
-    about = {"job": job.about(), "numerics": setting.numerics.describe() | {"compiled": compiled}}
-    kept = ModelFolder(folder, about)
-    kept.discard_corrupt()
+    numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint, "compiled": compiled}
+    about: dict[str, Any] = {"job": job.about(), "numerics": numerics}
+    kept = _Watched(folder, about, heard)
+    kept.discard_unusable()
     if compiled:
         network.compile()
     train(network, images, None, setting, kept)
     plain = fresh_network(job.graph, setting)  # scoring would compile again, for its own batch sizes
     plain.load_state_dict(network.state_dict())
     found = score(plain, Images.of(data, ("test",), setting.numerics.device), setting)
-    about |= {"test": found}
+    about |= {"stretches": kept.stretches, "test": found}
     write_weights(folder / BEST, plain, about)
     sync(folder / BEST)
     write_atomically(folder / "polish.json", json.dumps(about, indent=1).encode())
@@ -161,9 +190,23 @@ def _score(job: Job, setting: Setting, data: Data, split: str) -> dict[str, floa
 def _compare(model: Model, setting: Setting, data: Data, repeated: dict[str, float]) -> Replay:
     result = model.result or Result("lost")  # `recorded_job` has turned away models without a score
     now: dict[str, Any] = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
+    stretches = result.stretches or [{"numerics": result.numerics}]  # older programs recorded the last one alone
     differences = [
-        f"{name}: recorded {result.numerics.get(name)}, now {value}"
+        f"{_place(stretch, stretches)}{name}: recorded {stretch['numerics'].get(name)}, now {value}"
+        for stretch in stretches
         for name, value in now.items()
-        if result.numerics.get(name) != value
+        if stretch["numerics"].get(name) != value
     ]
-    return Replay(result.metrics, repeated, differences)
+    return Replay(result.metrics, repeated, differences, stretches=_changes(stretches))
+
+
+def _changes(stretches: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each of several stretches, with what is not the same in all of them."""
+    names = dict.fromkeys(name for stretch in stretches for name in stretch["numerics"])
+    changed = [name for name in names if len({str(s["numerics"].get(name)) for s in stretches}) > 1]
+    ran = (", ".join(f"{name} {stretch['numerics'].get(name)}" for name in changed) for stretch in stretches)
+    return [_place(stretch, stretches) + how for stretch, how in zip(stretches, ran, strict=True) if changed]
+
+
+def _place(stretch: dict[str, Any], stretches: list[dict[str, Any]]) -> str:
+    return f"epochs {stretch['from']}..{stretch['to']}: " if len(stretches) > 1 else ""

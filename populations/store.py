@@ -12,11 +12,9 @@ lock, stop                who drives the run; present while it is asked to stop
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from evaluate.job import DataSpec, Job, Recipe, Result
 from evaluate.pool import Usage
 from populations import frame
 from populations.journal import Journal
+from populations.lock import Lock
 from populations.record import FINAL, Candidate, Generation, Record
 
 
@@ -45,42 +44,25 @@ class Plan:
     cache: bool  #: whether a graph that was judged before takes over that result
     keep: str  #: whose weights stay: `all` or `best`
     inherit: bool = False  #: whether a child takes over weights of its parent
-
-
-class Lock:
-    """The right to write to a run, held by one process at a time and freed when it dies."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises BadInput, saying who holds it, when it is taken."""
-        path = folder / "lock"
-        self._file = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
-            self._file.close()
-            raise BadInput(f"{folder}: another driver holds this run ({holder}); wait for it or end it") from error
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self._file.close()
+    fingerprint: str | None = None  #: of the images, which every job's worker compares
 
 
 class Store:
     """Writes a job before it is sent and its result before anyone hears of it."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        """Open or create what `folder` lacks. Raises BadInput when another driver is on it."""
+    def __init__(self, folder: Path, plan: Plan, lock: Lock | None = None) -> None:
+        """Open or create what `folder` lacks; `lock` is that of a caller who holds it already.
+
+        Raises BadInput when another driver is on it, its journal is lost, or a file is where a folder belongs.
+        """
         self.folder, self.plan = folder, plan
-        for name in ("models", "snapshots"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        self.lock = Lock(folder)
+        self.lock = lock or Lock(folder)
+        try:
+            self.journal = self._open_journal()
+        except BaseException:
+            self.lock.release()
+            raise
         self.stop_file.unlink(missing_ok=True)
-        self.journal = Journal(folder / "run.sqlite", writable=True)
         self._news: list[Record] = []
         self._open: dict[int, tuple[Candidate, str]] = {}  # by number: candidate and id
         self._waiting: dict[int, list[Candidate]] = {}
@@ -89,6 +71,17 @@ class Store:
         self._recalled: set[int] = set()  # numbers whose results the journal knew, until the strategy has heard them
         self._unheard = self.journal.told_count()
         self._session: tuple[int, Usage] | None = None  # number in the journal, and what was written last
+
+    def _open_journal(self) -> Journal:
+        inner = [self.folder / name for name in ("models", "snapshots")]
+        for path in inner:
+            if path.exists() and not path.is_dir():
+                raise BadInput(f"{path}: is a file, where the run keeps a folder; move it away")
+        begun = inner[0].is_dir() and any(inner[0].iterdir())
+        journal = Journal(self.folder / "run.sqlite", writable=True, begun=begun)
+        for path in inner:
+            path.mkdir(exist_ok=True)
+        return journal
 
     @property
     def stop_file(self) -> Path:
@@ -146,6 +139,7 @@ class Store:
             str(folder.absolute()),
             str(self.stop_file.absolute()),
             inherit=self._parent_folder(candidate) if self.plan.inherit and not candidate.from_scratch else None,
+            fingerprint=self.plan.fingerprint,
         )
 
     def _parent_folder(self, candidate: Candidate) -> str | None:
@@ -166,7 +160,8 @@ class Store:
 
     def _write(self, job: Job, result: Result, told: bool) -> None:
         """Write a result once the disk holds the weights that it speaks of."""
-        with contextlib.suppress(FileNotFoundError):  # a training that broke in its first epoch has none
+        # A training that broke in its first epoch has none; a folder in their place is no weights.
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             sync(Path(job.folder) / BEST)
         self.journal.add_result(job.number, result, None, told)
 
@@ -232,8 +227,9 @@ class Store:
             return
         path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
-        table = frame.population(self.journal, generation.number, self.plan.space.function_set).to_csv(index=False)
-        write_atomically(path, table.encode())
+        shared = frame.shared(self.folder, self.plan.space.function_set, self.plan.data.name)
+        table = frame.population(self.journal, generation.number, shared)
+        write_atomically(path, table.to_csv(index=False).encode())
 
     def set_best(self, best: Record | None, told: Record) -> None:
         """Point `best` to the best model so far, after `told` was told to the strategy.

@@ -90,8 +90,8 @@ def killed_and_resumed(arguments: tuple[str, ...], cwd: Path, files: str, count:
 
 
 def facts(run: Run) -> pd.DataFrame:
-    """Return the table of models without what a clock or the system decides."""
-    return run.models.drop(columns=TIMES)
+    """Return the table of models without what a clock or the system decides, and the name of the run."""
+    return run.models.drop(columns=[*TIMES, "run"])
 
 
 def assert_same_run(one: Path, other: Path) -> None:

@@ -1,8 +1,12 @@
 """Checkpoints: whole or absent, and they say what they are."""
 
+import dataclasses
+import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -184,3 +188,135 @@ def test_no_checkpoint_holds_pickles(trained: Job) -> None:
     for name in (BEST, LAST):
         with safe_open(Path(trained.folder) / name, framework="pt") as file:
             assert list(file.metadata()) == ["description"]
+
+
+# In another's place
+
+
+def same_files(one: Job, other: Job) -> bool:
+    """Whether both jobs have left the same tensors, to the bit."""
+    for name in (BEST, LAST):
+        mine, theirs = (load_file(Path(job.folder) / name) for job in (one, other))
+        if mine.keys() != theirs.keys() or not all(torch.equal(mine[key], theirs[key]) for key in mine):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", [BEST, LAST])
+def test_training_starts_over_where_a_folder_is_in_a_checkpoints_place(
+    trained: Job, make_job: Callable[..., Job], name: str
+) -> None:
+    path = Path(trained.folder) / name
+    path.unlink()
+    path.mkdir()
+    (path / "mine.txt").write_text("precious")
+    with pytest.raises(BadInput, match=f"{name}: is a folder, where a checkpoint belongs"):
+        read_tensors(path)
+    assert evaluate(trained).status == "ok"
+    again = make_job("again", epochs=2)
+    evaluate(again)
+    assert same_files(trained, again)
+    assert (path.with_name(f"{name}-was-a-folder") / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 2}, "seed"),
+        ({"lr": 0.02}, "recipe lr"),
+        ({"train_size": 150}, "data train_size, images"),
+        ({"graph": Graph.chain(["conv_8_3", "maxpool", "conv_8_5"], Shape(1, 8, 8), 10)}, "graph"),
+    ],
+)
+@pytest.mark.parametrize("names", [(BEST, LAST), (BEST,)])
+def test_another_jobs_checkpoint_is_not_gone_on_with(
+    trained: Job, make_job: Callable[..., Job], changes: dict[str, Any], said: str, names: tuple[str, ...]
+) -> None:
+    expected, mixed = (make_job(name, **{"epochs": 2} | changes) for name in ("expected", "mixed"))
+    evaluate(expected)
+    evaluate(mixed)
+    for name in names:
+        shutil.copy(Path(trained.folder) / name, mixed.folder)
+    assert evaluate(mixed).metrics == evaluate(expected).metrics
+    assert same_files(mixed, expected)
+    log = (Path(mixed.folder) / "log.txt").read_text()
+    assert log.startswith("training starts over: ")
+    assert f": is of a job with other {said}; expected" in log
+    assert log.count("\n") == 1
+
+
+def described(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change what a checkpoint says of itself."""
+    tensors, description = read_tensors(path)
+    kept = {name: tensor.clone() for name, tensor in tensors.items()}  # they are mapped to the file
+    change(description)
+    path.unlink()
+    save_file(kept, path, {"description": json.dumps(description)})
+
+
+def test_a_checkpoint_of_an_older_program_is_gone_on_with(make_job: Callable[..., Job]) -> None:
+    """It lacks fields that jobs have now, and says how it ran of its last stretch alone."""
+
+    def older(description: dict[str, Any]) -> None:
+        del description["stretches"]
+        del description["job"]["recipe"]["cuda_graphs"]
+        del description["job"]["data"]["image_size"]
+
+    job = make_job(epochs=3)
+    assert evaluate(dataclasses.replace(job, until=2)).status == "paused"
+    for name in (BEST, LAST):
+        described(Path(job.folder) / name, older)
+    before = read_tensors(Path(job.folder) / LAST)[1]["curve"]
+    result = evaluate(
+        dataclasses.replace(job, number=7, id="moved", data=dataclasses.replace(job.data, data_dir="x"))
+    )
+    assert result.curve[:2] == before  # with the seconds of then
+    assert [(s["from"], s["to"]) for s in result.stretches] == [(1, 3)]
+    assert not (Path(job.folder) / "log.txt").exists()
+
+
+# How each stretch ran
+
+
+@pytest.fixture
+def two_threads() -> Iterator[Callable[[], None]]:
+    """Return a switch that lets this process compute with two threads, as another session might."""
+    yield lambda: torch.set_num_threads(2)
+    torch.set_num_threads(1)
+
+
+def test_every_stretch_is_recorded_with_how_it_ran(
+    make_job: Callable[..., Job], two_threads: Callable[[], None]
+) -> None:
+    job = make_job(epochs=4)
+    for until in (1, 2):
+        evaluate(dataclasses.replace(job, until=until))
+    two_threads()
+    result = evaluate(job)
+    assert [(s["from"], s["to"], s["numerics"]["threads"]) for s in result.stretches] == [(1, 2, 1), (3, 4, 2)]
+    assert result.numerics == result.stretches[-1]["numerics"]
+    assert read_tensors(Path(job.folder) / LAST)[1]["stretches"] == result.stretches
+
+
+def test_a_result_that_is_only_fetched_tells_how_it_was_computed(
+    trained: Job, two_threads: Callable[[], None]
+) -> None:
+    """As after a kill between the last epoch and the record."""
+    two_threads()
+    result = evaluate(trained)
+    assert result.numerics["threads"] == 1
+    assert [(s["from"], s["to"]) for s in result.stretches] == [(1, 2)]
+
+
+# Whose images
+
+
+def test_other_images_than_the_searchs_leave_the_job_open(trained: Job) -> None:
+    fingerprint = load(trained.data).fingerprint
+    assert evaluate(dataclasses.replace(trained, fingerprint=fingerprint)).status == "ok"
+    result = evaluate(dataclasses.replace(trained, fingerprint="0" * 64))
+    assert result.status == "interrupted"
+    assert result.error == (
+        "digits: the images have changed since the search began, their fingerprint is "
+        f"{fingerprint[:12]} and was 000000000000; restore them"
+    )

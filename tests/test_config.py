@@ -20,7 +20,7 @@ ASKED = ["--num-max-depth", "30", "--epochs", "9", "--lr", "0.5", "--workers", "
 def recorded(folder: Path, *arguments: str) -> Path:
     """Record `arguments` as the configuration of a run."""
     config = parse(arguments)
-    create_run(folder, config.resolved(config.recipe()) | {"data_fingerprint": "f" * 64})
+    create_run(folder, config.resolved(config.recipe()) | {"data_fingerprint": "f" * 64}).release()
     return folder
 
 
@@ -169,7 +169,7 @@ def test_what_a_run_was_recorded_with_is_not_judged_again(tmp_path: Path) -> Non
 
 def test_an_empty_folder_will_do_and_a_file_will_not(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    create_run(tmp_path / "empty", {"epochs": 3})
+    create_run(tmp_path / "empty", {"epochs": 3}).release()
     assert json.loads((tmp_path / "empty" / "config.json").read_text()) == {"epochs": 3}
     (tmp_path / "file").write_text("mine")
     with pytest.raises(BadInput, match="exists already"):

@@ -1,12 +1,16 @@
 """A run as tables: columns and types, what is missing, who descends from whom; and the commands that print them."""
 
 import csv
+import fcntl
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -22,22 +26,22 @@ from populations.folder import create_run
 from populations.frame import MODEL_COLUMNS, Run
 from populations.record import Generation
 from populations.store import Store
-from test_store import PLAN, candidate, ok, opened
+from test_store import PLAN, begun, candidate, ok, opened
 
 TYPES = {
     **{"id": "str", "job": "int64", "generation": "int64", "parent": "string", "status": "str"},
     **{"function_set": "str", "depth": "int64", "conv_layers": "int64", "params": "int64", "flops": "int64"},
     **{"receptive_field": "int64", "val_accuracy": "float64", "val_loss": "float64", "epochs": "Int64"},
     **{"seconds": "float64", "peak_memory_mb": "float64", "seed": "int64", "same_as": "string"},
-    **{"scratch_share": "float64"},
+    **{"scratch_share": "float64", "train_accuracy": "float64", "run": "str", "dataset": "str"},
 }
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A run whose job 0 is ok, 1 timed out, 2 (child of 0) is a copy of it, 3 (child of 2) is open."""
-    create_run(tmp_path / "r", {"function_set": "vgg", "dataset": "digits", "epochs": 6})
-    made = Store(tmp_path / "r", PLAN)
+    config = {"function_set": "vgg", "dataset": "digits", "strategy": "random", "epochs": 6, "generations": 2}
+    made = Store(tmp_path / "r", PLAN, create_run(tmp_path / "r", config))
     made.note_usage(Usage(1, 0, 1.0, {}))
     first, second = opened(made, candidate(0)), opened(made, candidate(1))
     made.close(first, ok(0.75))
@@ -74,11 +78,10 @@ def assert_typed(models: pd.DataFrame) -> None:
 def test_columns_have_one_type_whatever_is_missing(run: Run, tmp_path: Path) -> None:
     assert_typed(run.models)
     assert_typed(run.population(0))
-    create_run(tmp_path / "begun", {"function_set": "vgg"})
-    begun = Store(tmp_path / "begun", PLAN)
-    opened(begun, candidate(0))
-    assert_typed(load(begun.folder).models)
-    begun.end()
+    other = begun(tmp_path / "begun")
+    opened(other, candidate(0))
+    assert_typed(load(other.folder).models)
+    other.end()
 
 
 def test_what_is_missing_is_empty_and_never_zero(run: Run) -> None:
@@ -119,8 +122,7 @@ def test_a_copy_is_looked_up_as_the_model_it_copies(run: Run, store: Store) -> N
 
 
 def test_a_run_without_models_has_numbers_of_the_same_types(tmp_path: Path) -> None:
-    create_run(tmp_path / "r", {"function_set": "vgg"})
-    Store(tmp_path / "r", PLAN).end()
+    begun(tmp_path / "r").end()
     found = load(tmp_path / "r").models.dtypes
     wanted = {name: kind for name, kind in TYPES.items() if "int" in kind or "float" in kind}
     assert {name: str(found[name]) for name in wanted} == wanted
@@ -156,7 +158,7 @@ def test_sessions_tell_their_slots_and_what_they_did(store: Store) -> None:
 def test_a_model_is_found_by_the_beginning_of_its_id_alone(run: Run, store: Store) -> None:
     identity = run.models["id"][1]
     assert run.identity(identity[:11]) == run.identity(identity) == identity
-    for name, found in (("", "found [0-9a-f]+, "), ("g", "found none"), (identity + "0", "found none")):
+    for name, found in (("g", "found none"), (identity + "0", "found none")):
         with pytest.raises(BadInput, match=f"model '{name}' of .*: {found}.*expected"):
             run.identity(name)
 
@@ -172,7 +174,9 @@ def test_best_is_the_model_that_the_link_names(run: Run, store: Store) -> None:
     ("name", "content", "said"),
     [
         ("run.sqlite", "spam " * 100, "not a readable journal"),
+        ("run.sqlite", "", "run.sqlite: empty; expected the journal"),
         ("config.json", '{"function_set": ', "config.json: cannot be read"),
+        ("config.json", '["vgg"]', "config.json: holds a list; expected an object"),
         ("run.sqlite", None, "not a run folder, it has no run.sqlite"),
     ],
 )
@@ -189,6 +193,52 @@ def test_a_damaged_run_names_its_file(
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("populations: error: ")
     assert said in err
+
+
+def learned(accuracies: list[tuple[float, float]]) -> Result:
+    """A result of epochs with these training and validation accuracies."""
+    curve = [
+        {"epoch": n, "train_accuracy": train, "val_accuracy": val, "val_loss": 1.0, "seconds": 1.0}
+        for n, (train, val) in enumerate(accuracies, 1)
+    ]
+    best = max(accuracies, key=lambda pair: pair[1])[1]
+    return Result("ok", {"val_accuracy": best, "val_loss": 1.0}, curve, 1.0)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_training_accuracy_is_that_of_the_epoch_that_is_scored(store: Store, old: bool) -> None:
+    """In runs of older programs too, which have it in the curves alone; reading changes nothing in them."""
+    store.close(opened(store, candidate(7)), learned([(0.5, 0.25), (0.625, 0.75), (0.875, 0.5), (0.75, 0.75)]))
+    store.open(candidate(8, like=7))
+    store.end()
+    if old:
+        with sqlite3.connect(store.folder / "run.sqlite") as database:
+            database.execute("drop table train_scores")
+        database.close()
+    models = load(store.folder).models
+    assert models["train_accuracy"].fillna(-1).tolist() == [-1, -1, -1, -1, 0.625, 0.625]
+    with sqlite3.connect(store.folder / "run.sqlite") as database:
+        names = {name for (name,) in database.execute("select name from sqlite_master")}
+    database.close()
+    assert ("train_scores" in names) != old
+
+
+def test_an_older_run_is_gone_on_with(store: Store) -> None:
+    store.close(opened(store, candidate(7)), learned([(0.5, 0.25)]))
+    store.end()
+    with sqlite3.connect(store.folder / "run.sqlite") as database:
+        database.execute("drop table train_scores")
+    database.close()
+    again = Store(store.folder, PLAN)
+    again.close(opened(again, candidate(9)), learned([(0.75, 0.25)]))
+    assert load(store.folder).models["train_accuracy"].dropna().tolist() == [0.5, 0.75]
+    again.end()
+
+
+def test_every_model_names_its_run_and_its_images(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(zip(run.models["run"], run.models["dataset"], strict=True)) == {("r", "digits")}
+    monkeypatch.chdir(run.folder)
+    assert set(load(".").models["run"]) == {"r"}
 
 
 # Commands
@@ -234,15 +284,44 @@ def test_sorting_puts_the_greatest_first_the_lower_job_before_its_equal_and_the_
 
 
 def test_list_has_a_row_for_each_run_best_first_or_not(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    create_run(run.folder.parent / "a", {"function_set": "resnet", "dataset": "mnist"})
-    Store(run.folder.parent / "a", PLAN).end()
+    other = run.folder.parent / "a"
+    config = {"function_set": "resnet", "dataset": "mnist", "strategy": "aging", "generations": 3}
+    Store(other, PLAN, create_run(other, config)).end()
     rows = json.loads(shown(capsys, "list", run.folder.parent, "--format", "json"))
+    started = rows[1].pop("started")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(f"{started}+00:00")) < timedelta(minutes=10)
     assert rows == [
-        {"run": str(run.folder.parent / "a"), "dataset": "mnist", "function_set": "resnet"}
-        | {"networks": 0, "ok": 0, "best_val_accuracy": None},
-        {"run": str(run.folder), "dataset": "digits", "function_set": "vgg"}
-        | {"networks": 4, "ok": 2, "best_val_accuracy": 0.75},
+        {"run": str(other), "state": "stopped", "started": "", "dataset": "mnist", "strategy": "aging"}
+        | {"function_set": "resnet", "networks": 0, "ok": 0, "best_val_accuracy": None},
+        {"run": str(run.folder), "state": "running", "dataset": "digits", "strategy": "random"}
+        | {"function_set": "vgg", "networks": 4, "ok": 2, "best_val_accuracy": 0.75},
     ]
+
+
+def test_a_run_is_finished_when_its_generations_are_and_nobody_drives_it(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def state() -> str:
+        (row,) = json.loads(shown(capsys, "list", store.folder.parent, "--format", "json"))
+        return str(row["state"])
+
+    assert state() == "running"
+    store.end()
+    assert state() == "stopped"
+    again = Store(store.folder, PLAN)
+    again.snapshot(Generation(1, (0, 2), {"generation": 1}))
+    assert state() == "running"
+    again.end()
+    assert state() == "finished"
+
+
+def test_looking_at_a_run_keeps_nobody_from_driving_it(store: Store) -> None:
+    """A look at the lock holds it for a moment itself."""
+    store.end()
+    with (store.folder / "lock").open() as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (looked_at, fcntl.LOCK_UN)).start()
+        Store(store.folder, PLAN).end()
 
 
 def test_best_is_its_row_and_as_a_table_its_blocks_too(
@@ -281,3 +360,60 @@ def test_a_reader_that_stops_reading_is_no_error(run: Run) -> None:
     done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("columns", [200, 80, 60])
+def test_a_table_fits_the_terminal_and_says_what_it_left_out(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    whole = shown(capsys, "show", run.folder).splitlines()[0].split()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert cli.main(["show", str(run.folder)]) == 0
+    out, err = capsys.readouterr()
+    assert max(map(len, out.splitlines())) <= columns
+    head = out.splitlines()[0].split()
+    left_out = [name for name in whole if name not in head]
+    assert head == [name for name in whole if name in head]
+    assert {"id", "val_accuracy"} <= set(head)
+    assert (err != "") == bool(left_out) == (columns < 200)
+    assert all(name in err for name in left_out)
+    csv_text = shown(capsys, "show", run.folder, "--format", "csv")
+    assert csv_text.splitlines()[0] == ",".join(MODEL_COLUMNS)
+
+
+def test_what_a_table_is_sorted_by_is_shown(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "flops" in shown(capsys, "show", run.folder, "--sort", "flops").splitlines()[0].split()
+    monkeypatch.setenv("COLUMNS", "60")
+    assert "conv_layers" in shown(capsys, "show", run.folder, "--sort", "conv_layers").splitlines()[0].split()
+
+
+def test_an_empty_name_is_no_model(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lineage", str(run.folder), ""]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "populations: error: model '': names none; expected `best` or the beginning of an id\n",
+    )
+
+
+def test_looking_at_runs_does_not_load_torch(run: Run) -> None:
+    """That takes seconds, which only a replay needs."""
+    script = (
+        "import contextlib, sys, populations.__main__ as cli\n"
+        "for command in ('--help', 'replay --help', 'shwo', 'list ..', 'show .', 'show . --ledger', 'lineage .'):\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        cli.main(command.split())\n"
+        "    if 'torch' in sys.modules:\n"
+        "        sys.exit(f'{command} loads torch')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=run.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no such" not in done.stderr

@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_job_open(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr("evaluate.checkpoint.write_atomically", raiser(OSError(number, os.strerror(number), "draft")))
-    assert evaluate(make_job()) == Result("interrupted", error=f"{os.strerror(number)}: draft")
+    assert evaluate(make_job()) == Result("interrupted", error=f"{os.strerror(number)}: draft; free some space")
 
 
 def test_a_job_whose_folder_is_gone_still_ends_as_a_result(make_job: Callable[..., Job]) -> None:

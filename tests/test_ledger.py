@@ -85,9 +85,9 @@ def test_the_time_of_what_failed_is_shown(tmp_path: Path) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    create_run(tmp_path / "r", {"function_set": "vgg", "epochs": 6})
     space = Space("vgg", 2, 5, Shape(1, 8, 8), 10)
-    made = Store(tmp_path / "r", Plan(space, recipe("fast"), DataSpec("digits"), 0, True, "all"))
+    plan = Plan(space, recipe("fast"), DataSpec("digits"), 0, True, "all")
+    made = Store(tmp_path / "r", plan, create_run(tmp_path / "r", {"function_set": "vgg", "epochs": 6}))
     yield made
     made.end()
 

@@ -1,5 +1,6 @@
 """Inspecting and replaying a finished run through `python -m populations`."""
 
+import contextlib
 import io
 import json
 import os
@@ -7,18 +8,24 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import populations.__main__ as cli
-from evaluate.train import Diverged
+from cgp.errors import BadInput
+from evaluate.augment import Images
+from evaluate.data import load as load_data
+from evaluate.train import Diverged, train
 from harness import TINY, populations, program
 from populations import load, replay
 from populations.frame import MODEL_COLUMNS
-from populations.store import Lock
+from populations.lock import Lock
 from test_job import raiser
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -146,6 +153,32 @@ def test_polish_trains_from_scratch_and_reports_a_test(run: Path, ask: Ask) -> N
     assert (run / "best" / "polish-retrain-2" / "best.safetensors").exists()
 
 
+def test_what_a_polish_found_is_a_table(run: Path, ask: Ask) -> None:
+    columns = ["id", "recipe", "epochs", "test_accuracy", "test_loss"]
+    assert list(load(run).polished) == columns
+    assert load(run).polished.empty
+    out = ask("replay", run, "best", "--recipe", "retrain", "--epochs", "2")[1]
+    (row,) = load(run).polished.to_dict("records")
+    assert list(row) == columns
+    assert (row["id"], row["recipe"], row["epochs"]) == (load(run).identity("best"), "retrain", 2)
+    assert f"TEST accuracy {row['test_accuracy']:.4f}, loss {row['test_loss']:.4f} " in out
+
+
+def test_a_polish_learns_from_train_and_validation_and_from_no_test_image(
+    run: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = list[list[int]]()
+
+    def watched(network: nn.Module, images: Images, *others: Any) -> list[dict[str, float]]:
+        learned.append(images.labels[images.rows].tolist())
+        return train(network, images, *others)
+
+    monkeypatch.setattr(replay, "train", watched)
+    assert ask("replay", run, "best", "--recipe", "retrain", "--epochs", "1")[0] == 0
+    data = load_data(replay.recorded_job(load(run), load(run).model("best")).data)
+    assert learned == [data.labels[np.concatenate([data.splits["train"], data.splits["validation"]])].tolist()]
+
+
 def test_a_compiled_polish_keeps_the_plain_network(run: Path) -> None:
     done = populations("replay", run, "--recipe", "retrain", "--epochs", "1", "--compile", cwd=run)
     assert done.returncode == 0, done.stderr
@@ -240,7 +273,8 @@ def rewritten(run: Path, **changes: object) -> None:
     with sqlite3.connect(run / "run.sqlite") as database:
         for row, detail in database.execute("select rowid, detail from details").fetchall():
             result = json.loads(detail)
-            result["numerics"] |= changes
+            for numerics in (result["numerics"], *(stretch["numerics"] for stretch in result["stretches"])):
+                numerics |= changes
             database.execute("update details set detail=? where rowid=?", (json.dumps(result), row))
 
 
@@ -250,6 +284,67 @@ def test_replay_names_what_differs_in_how_a_score_was_computed(run: Path, ask: A
     assert f"  torch: recorded 1.0.0, now {torch.__version__}\n" in out
     assert "  threads: recorded 64, now 1\n" in out
     assert out.count(", now ") == 2
+
+
+def test_replay_tells_of_every_stretch_that_was_computed_in_another_way(run: Path, ask: Ask) -> None:
+    with sqlite3.connect(run / "run.sqlite") as database:
+        for row, detail in database.execute("select rowid, detail from details").fetchall():
+            result = json.loads(detail)
+            first = {"from": 1, "to": 1, "numerics": result["numerics"] | {"threads": 4, "torch": "1.0.0"}}
+            result["stretches"] = [first, {"from": 2, "to": 2, "numerics": result["numerics"]}]
+            database.execute("update details set detail=? where rowid=?", (json.dumps(result), row))
+    code, out, _ = ask("replay", run)
+    assert code == 0
+    assert "recorded  epochs 1..1: threads 4, torch 1.0.0\n" in out
+    assert f"recorded  epochs 2..2: threads 1, torch {torch.__version__}\n" in out
+    assert "  epochs 1..1: threads: recorded 4, now 1\n" in out
+    assert "epochs 2..2: threads: recorded" not in out
+
+
+def test_results_of_older_programs_which_knew_no_stretches_are_replayed(run: Path, ask: Ask) -> None:
+    with sqlite3.connect(run / "run.sqlite") as database:
+        database.execute(
+            "update details set detail=json_remove(json_set(detail, '$.numerics.threads', 64), '$.stretches')"
+        )
+    code, out, _ = ask("replay", run)
+    assert (code, "  threads: recorded 64, now 1\n" in out) == (0, True)
+
+
+def test_a_training_shows_how_far_it_is(run: Path, ask: Ask) -> None:
+    err = ask("replay", run, "best", "--retrain")[2].splitlines()
+    assert [line.split("  ")[0] for line in err] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert "val_accuracy 0." in err[0]
+    assert err[1].endswith("done")
+    err = ask("replay", run, "best", "--recipe", "fast", "--epochs", "30")[2].splitlines()
+    assert [line.split("  ")[0] for line in err] == [f"epoch {n} of 30" for n in (1, *range(3, 31, 3))]
+    assert err[0].endswith("left")
+
+
+def test_a_folder_in_the_place_of_weights_is_named(run: Path, ask: Ask) -> None:
+    path = run / "best" / "best.safetensors"
+    path.unlink()
+    path.mkdir()
+    code, _, err = ask("replay", run)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "best.safetensors: is a folder, where a checkpoint belongs" in err
+
+
+def test_a_journal_with_a_page_of_zeros_is_named(run: Path, ask: Ask) -> None:
+    """Wherever the page lies, a command either does not meet it or says so in one line."""
+    path = run / "run.sqlite"
+    whole, size = path.read_bytes(), 4096
+    identity = load(run).identity("best")
+    seen = set[tuple[str, int]]()
+    for start in range(0, len(whole), size):
+        path.write_bytes(whole[:start] + bytes(size) + whole[start + size :])
+        for command in (("show", run), ("show", run, "--ledger"), ("best", run), ("lineage", run, identity)):
+            code, _, err = ask(*command)
+            assert (code, err.count("\n")) in ((0, 0), (2, 1)), err
+            assert code == 0 or str(path) in err, err
+            seen.add((str(command[0]), code))
+        with contextlib.suppress(BadInput):
+            _ = load(run).curves, load(run).generations, load(run).sessions, load(run).model("best")
+    assert seen == {(name, code) for name in ("show", "best", "lineage") for code in (0, 2)}
 
 
 def test_a_difference_that_nothing_recorded_explains_is_said_to_be_so(run: Path, ask: Ask) -> None:

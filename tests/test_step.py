@@ -144,3 +144,26 @@ def test_momentum_begins_at_zero_though_the_first_step_overflows() -> None:
         torch.use_deterministic_algorithms(False)
     assert all(parameter.isfinite().all() for parameter in network.parameters())
     assert not any(map(torch.equal, network.parameters(), before))
+
+
+def test_the_scale_of_the_loss_begins_anew_with_every_epoch() -> None:
+    """So that a resumed training, which knows no scale, ends in the same weights.
+
+    The gradients overflow fp16 at the first scale and fit at half of it.
+    """
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
+    nn.init.zeros_(network.get_parameter("1.weight"))
+    optimizer = torch.optim.SGD(network.parameters(), 1e-3)
+    step = Step(network, optimizer, recipe("fast", label_smoothing=0.0), Numerics("cpu", "fp16"))
+    x, y = torch.full((1, 1, 1, 1), 3.0), torch.tensor([0])  # a gradient of 1.5, times 65,536
+
+    def learns() -> bool:
+        before = network.get_parameter("1.weight").clone()
+        step(x, y)
+        return not torch.equal(before, network.get_parameter("1.weight"))
+
+    epochs = []
+    for _ in range(2):
+        step.begin()
+        epochs.append([learns(), learns()])
+    assert epochs == [[False, True], [False, True]]

@@ -1,5 +1,8 @@
 import errno
+import json
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -17,8 +20,9 @@ from evaluate.job import DataSpec, Job, Result, recipe
 from evaluate.pool import Pool
 from evolve import search
 from populations import load
-from populations.folder import create_run, next_run
+from populations.folder import create_next_run, create_run, next_run
 from populations.frame import MODEL_COLUMNS
+from populations.lock import Lock
 from populations.record import Candidate, Generation, Record
 from populations.schedule import Schedule
 from populations.screen import Screen
@@ -41,10 +45,14 @@ def ok(accuracy: float = 0.5) -> Result:
     return Result("ok", {"val_accuracy": accuracy, "val_loss": 1.0}, [row], 2.0, 100.0)
 
 
+def begun(folder: Path, plan: Plan = PLAN) -> Store:
+    """The store of a run that is made."""
+    return Store(folder, plan, create_run(folder, {"function_set": "vgg", "dataset": "digits"}))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    create_run(tmp_path / "r", {"function_set": "vgg"})
-    made = Store(tmp_path / "r", PLAN)
+    made = begun(tmp_path / "r")
     yield made
     made.end()
 
@@ -119,8 +127,11 @@ def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generatio
             busy.append(pool.busy)
             super().close(job, result)
 
-    create_run(tmp_path / "r", {"function_set": "vgg"})
-    pool, watched = Pool([Here()], lambda job: ok()), Watched(tmp_path / "r", replace(PLAN, cache=False))
+    folder = tmp_path / "r"
+    pool, watched = (
+        Pool([Here()], lambda job: ok()),
+        Watched(folder, replace(PLAN, cache=False), create_run(folder, {})),
+    )
     breeding = strategy("random", Settings(SPACE, objectives("val_accuracy"), 0, 3, 3, 2, 0.1))
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
@@ -163,8 +174,7 @@ def test_an_equal_graph_in_flight_is_waited_for(store: Store) -> None:
 
 
 def test_equal_graphs_are_trained_each_when_asked(tmp_path: Path) -> None:
-    create_run(tmp_path / "r", {"function_set": "vgg"})
-    store = Store(tmp_path / "r", replace(PLAN, cache=False))
+    store = begun(tmp_path / "r", replace(PLAN, cache=False))
     first, second = opened(store, candidate(0)), opened(store, candidate(1, like=0))
     assert first.seed != second.seed
     store.end()
@@ -185,8 +195,7 @@ def test_best_always_points_to_the_best(store: Store) -> None:
 
 
 def test_keep_best_drops_the_weights_of_others_only(tmp_path: Path) -> None:
-    create_run(tmp_path / "r", {"function_set": "vgg"})
-    store = Store(tmp_path / "r", replace(PLAN, keep="best"))
+    store = begun(tmp_path / "r", replace(PLAN, keep="best"))
     records = []
     for number in range(3):
         job = opened(store, candidate(number))
@@ -201,9 +210,8 @@ def test_keep_best_drops_the_weights_of_others_only(tmp_path: Path) -> None:
 
 
 def test_keep_best_drops_what_was_told_before_there_was_a_best_and_before_a_kill(tmp_path: Path) -> None:
-    create_run(tmp_path / "r", {"function_set": "vgg"})
     plan = replace(PLAN, keep="best")
-    store, records = Store(tmp_path / "r", plan), list[Record]()
+    store, records = begun(tmp_path / "r", plan), list[Record]()
 
     def heard(number: int) -> None:
         if job := store.open(candidate(number)):
@@ -337,3 +345,107 @@ def test_runs_are_numbered(tmp_path: Path) -> None:
     (tmp_path / "digits-1").mkdir()
     assert next_run(tmp_path, "digits") == tmp_path / "digits-2"
     assert next_run(tmp_path, "folder:/my/photos") == tmp_path / "photos-1"
+
+
+# Who has a folder
+
+
+def test_searches_that_begin_at_the_same_moment_have_a_folder_each(tmp_path: Path) -> None:
+    ready, locks = threading.Barrier(8), list[Lock]()
+
+    def begin(number: int) -> None:
+        ready.wait()
+        locks.append(create_next_run(tmp_path / "runs", "digits", {"seed": number}))
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {lock.folder.name for lock in locks} == {f"digits-{n}" for n in range(1, 9)}
+    assert sorted(json.loads((lock.folder / "config.json").read_text())["seed"] for lock in locks) == list(range(8))
+    for lock in locks:
+        with pytest.raises(BadInput, match="another driver holds this run"):
+            Store(lock.folder, PLAN)
+        lock.release()
+
+
+def test_whoever_is_slower_takes_the_next_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = create_run(tmp_path / "digits-1", {"seed": 1})
+    found = iter([tmp_path / "digits-1", tmp_path / "digits-2"])  # the first was free when it was looked for
+    monkeypatch.setattr("populations.folder.next_run", lambda parent, dataset: next(found))
+    second = create_next_run(tmp_path, "digits", {"seed": 2})
+    assert second.folder == tmp_path / "digits-2"
+    assert json.loads((tmp_path / "digits-1" / "config.json").read_text()) == {"seed": 1}
+    first.release()
+    second.release()
+
+
+def test_a_folder_that_another_search_has_just_claimed_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    other = Lock(tmp_path / "r")
+    with pytest.raises(BadInput, match=f"another driver holds this run .process {os.getpid()} on"):
+        create_run(tmp_path / "r", {})
+    assert [path.name for path in (tmp_path / "r").iterdir()] == ["lock"]
+    other.release()
+    create_run(tmp_path / "r", {}).release()  # it died before it began
+    with pytest.raises(BadInput, match="exists already"):
+        create_run(tmp_path / "r", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("r" * 300, "cannot be written .File name too long."), (os.fsdecode(b"r\xff"), "no UTF-8")]
+)
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said) as caught:
+        create_run(tmp_path / name, {})
+    str(caught.value).encode()
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_run_that_has_lost_its_journal_is_not_begun_anew(store: Store, content: bytes | None) -> None:
+    store.close(opened(store, candidate(0)), ok())
+    store.end()
+    journal = store.folder / "run.sqlite"
+    journal.unlink()
+    if content is not None:
+        journal.write_bytes(content)
+    before = sorted(store.folder.rglob("*"))
+    with pytest.raises(BadInput, match=r"run.sqlite: missing or empty, though the run has models; restore it"):
+        Store(store.folder, PLAN)
+    assert sorted(store.folder.rglob("*")) == before
+    assert content is None or journal.read_bytes() == content
+
+
+def test_a_run_that_was_killed_before_its_first_job_goes_on(store: Store) -> None:
+    store.end()
+    for path in store.folder.glob("run.sqlite*"):
+        path.unlink()
+    again = Store(store.folder, PLAN)
+    assert again.open(candidate(0))
+    again.end()
+
+
+@pytest.mark.parametrize("name", ["models", "snapshots"])
+def test_a_file_in_a_folders_place_is_named(store: Store, name: str) -> None:
+    store.end()
+    (store.folder / name).rmdir()
+    (store.folder / name).touch()
+    with pytest.raises(BadInput, match=f"{name}: is a file"):
+        Store(store.folder, PLAN)
+
+
+def test_a_result_is_on_the_disk_when_it_is_written_and_jobs_keep_their_order(store: Store) -> None:
+    """SQLite's levels: 2 syncs every transaction; 1 the log before it is taken over, which keeps the order."""
+
+    def level() -> int:
+        return int(store.journal.tuples("pragma synchronous")[0][0])
+
+    assert level() == 2
+    opened(store, candidate(0))
+    assert level() == 2
+    with store.journal._unsynced():
+        assert level() == 1
+    assert level() == 2

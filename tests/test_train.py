@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +30,7 @@ from evaluate.initialise import initialise
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
 from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate, setting_of
+from harness import ROOT
 
 MakeJob = Callable[..., Job]
 
@@ -440,3 +443,45 @@ def test_splits_are_put_together_in_the_order_asked_for() -> None:
     images = Images.of(data, ("validation", "train"), "cpu")
     assert len(images) == 359 + 1079
     assert images.batch(slice(359))[1].tolist() == data.labels[data.splits["validation"]].tolist()
+
+
+# What nothing above would miss
+
+
+def test_sgd_looks_ahead_as_nesterov_does(make_job: MakeJob) -> None:
+    """Two steps along a gradient of 1: v = m v + 1, then the weights move by lr (1 + m v)."""
+    job = make_job(optimizer="sgd", lr=0.1, momentum=0.5)
+    layer = nn.Linear(1, 1)
+    optimizer = make_optimizer(layer, job.recipe)
+    moves = []
+    for _ in range(2):
+        layer.weight.grad, layer.bias.grad = torch.ones(1, 1), torch.ones(1)
+        before = layer.weight.item()
+        optimizer.step()
+        moves.append(before - layer.weight.item())
+    assert moves == pytest.approx([0.1 * (1 + 0.5), 0.1 * (1 + 0.5 * 1.5)], rel=1e-4)
+
+
+def test_batch_statistics_keep_three_tenths_of_each_batch() -> None:
+    network = build(Graph.chain(["conv_8_3"], Shape(1, 8, 8), 10)).train()
+    (norm,) = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    seen = list[Tensor]()
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach()))
+    expected = torch.zeros(8)
+    for _ in range(2):
+        network(torch.randn(16, 1, 8, 8))
+        expected = 0.7 * expected + 0.3 * seen[-1].mean((0, 2, 3))
+    assert norm.running_mean is not None
+    assert torch.allclose(norm.running_mean, expected, atol=1e-6)
+
+
+def test_a_worker_on_a_gpu_would_choose_the_same_kernels_every_time_and_round_fp32_as_fp32() -> None:
+    """These switches hold on machines without a GPU too; with one, test_gpu.py compares what comes of them."""
+    script = (
+        "import torch; from torch.backends import cuda, cudnn; from evaluate.worker import settle_process\n"
+        "cudnn.deterministic, cudnn.benchmark = False, True\n"
+        "settle_process('cpu')\n"
+        "print(cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, cuda.matmul.allow_tf32)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True False False False\n"
