@@ -52,7 +52,7 @@ FLAGS = (
     Flag("space", "max-flops", int, None, "limit on forward FLOPs per image [default: none]"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one"),
-    Flag("evolution", "offspring", int, 8, "children a generation; random draws none"),
+    Flag("evolution", "offspring", int, None, "children a generation; random draws none [default: --population]"),
     Flag("evolution", "generations", int, 3, "generations, the random one included", False),
     Flag("evolution", "mutation-rate", float, 0.05, "chance of each gene to change"),
     Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),
@@ -257,7 +257,10 @@ def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values`. Raises BadInput for a number out of range or an unknown word."""
+    """Return `values`, as many offspring as the population where none were asked for.
+
+    Raises BadInput for a number out of range or an unknown word.
+    """
     for name in ("population", "offspring", "generations", "workers", "image_size", "train_size"):
         if values[name] is not None and values[name] < 1:
             raise BadInput(f"--{name.replace('_', '-')}: {values[name]}; expected at least 1")
@@ -280,4 +283,4 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         )
     if values["rungs"] is not None and not values["racing"]:
         raise BadInput(f"--rungs: {values['rungs']} goes with --racing, not with --no-racing")
-    return values
+    return values | {"offspring": values["offspring"] or values["population"]}
