@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -50,18 +51,25 @@ def time_steps(sample: Sample) -> list[TimedStep]:
         allowance = (ends - time.perf_counter()) / (len(sample.graphs) - n)
         if timed and allowance < 2 * rate * graph.flops * _SMALLEST:
             continue
-        trial = _Trial(graph, sample)
         if not timed:
-            trial.step(_SMALLEST)  # what a process does once
-            rate = trial.step(_SMALLEST) / (graph.flops * _SMALLEST)
+            rate = _first_rate(graph, sample)
+        trial = _Trial(graph, sample)
         batch = min(sample.recipe.batch_size, sample.images)
         while batch > _SMALLEST and 2 * rate * graph.flops * batch > allowance:
             batch = max(_SMALLEST, batch // 2)
         first = trial.step(batch)  # allocates
         steps = list(trial.steps(batch, ends - (len(sample.graphs) - n - 1) * allowance))
-        timed.append(TimedStep(graph, batch, min(steps), trial.building + max(0.0, first - min(steps))))
-        rate = min(steps) / (graph.flops * batch)
+        taken = median(steps)
+        timed.append(TimedStep(graph, batch, taken, trial.building + max(0.0, first - taken)))
+        rate = taken / (graph.flops * batch)
     return timed
+
+
+def _first_rate(graph: Graph, sample: Sample) -> float:
+    """Return seconds per forward FLOP in the smallest batch, once this process has done what it does only once."""
+    trial = _Trial(graph, sample)
+    trial.step(_SMALLEST)
+    return trial.step(_SMALLEST) / (graph.flops * _SMALLEST)
 
 
 class _Trial:

@@ -18,15 +18,15 @@ from evaluate.profile import profile
 from evaluate.train import Setting
 from evaluate.worker import settle_process
 from populations.cost import CostModel, Point, fit
-from populations.durations import between, duration
 from populations.racing import Race, expected_epochs, passing_share
+from populations.spoken import between, duration, size
 from populations.store import Plan
 from populations.strategies import Strategy
 
 _SAMPLE = 32  # draws that stand for a whole search
 _MARGIN = 2  # on a CPU a training's resident memory was 1.1 to 2 times the prediction
 _ALONE, _EACH = 4, 3  # graphs that a dry run times, and that each worker of a search times beside the others
-_TIMING_S, _PATIENCE_S = 4.0, 60.0  # that timing should take, and may take where one step is long
+_TIMING_S, _PATIENCE_S = 3.0, 60.0  # that timing should take, and may take where one step is long
 _FORWARD = 1 / 3  # of a training step's time is the forward pass, all that validation takes
 _LOW, _HIGH = 0.7, 1.6  # between which times the forecast searches have ended
 _LONG = 0.1  # share of a search's time from which one network is worth a warning, ...
@@ -173,7 +173,7 @@ def dry_run(strategy: Strategy, plan: Plan, data: Data, race: Race | None, devic
     lines = [
         f"{table.to_string(index=False)}\n",
         f"{strategy.total} networks, {forecast} on {workers} worker{'s' * (workers > 1)}, "
-        f"{search_bytes(strategy, plan, workers) / 1e6:.0f} MB of checkpoints",
+        f"{size(search_bytes(strategy, plan, workers))} of checkpoints",
         f"block genes turned away by limits: {dict(strategy.turned_away)}",
     ]
     return "\n".join(lines + ([forecast.warning] if forecast.warning else []))

@@ -1,4 +1,4 @@
-"""Durations as one says them."""
+"""Durations and sizes as one says them."""
 
 from typing import NamedTuple
 
@@ -27,9 +27,18 @@ def duration(seconds: float) -> str:
 
 def between(low: float, high: float) -> str:
     """Return a range of seconds: `30 to 70 seconds`, `3 to 6 minutes`, `0.9 to 2 hours`."""
+    if high < 1.5:
+        return "a second"
     unit = _unit(high)
     least, most = _number(low, unit), _number(high, unit)
     return f"{most} {unit.name}" if least == most else f"{least} to {most} {unit.name}"
+
+
+def size(count: float) -> str:
+    """Return so many bytes in their unit: `473 MB`, `8.5 GB`."""
+    if count < 1e9:
+        return f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
 
 
 def _unit(seconds: float) -> _Unit:
