@@ -317,9 +317,9 @@ def test_a_pipe_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
 # As its user sees it
 
 
-def await_text(text: str, written: bytearray) -> None:
+def await_match(pattern: bytes, written: bytearray) -> None:
     deadline = time.monotonic() + 120
-    while text.encode() not in written:
+    while not re.search(pattern, written):
         assert time.monotonic() < deadline, written.decode()
         time.sleep(0.02)
 
@@ -333,7 +333,7 @@ def test_a_search_fits_a_terminal_of_eighty_columns_and_stops_when_asked(tmp_pat
         )
         os.close(theirs)
         try:
-            await_text("epoch 2 of 100000", written)  # the bar looks at what its workers have done
+            await_match(rb"epoch ([2-9]|\d{2,}) of 100000", written)  # the bar looks at what its workers have done
             process.send_signal(signal.SIGINT)
             assert process.wait(120) == 130
         finally:
