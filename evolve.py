@@ -16,6 +16,7 @@ from evaluate.job import Job, Result
 from evaluate.pool import Pool
 from populations.commands import program, search_command
 from populations.config import Config, parse
+from populations.outlook import Outlook
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", screen: Screen) -> bool:
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
+    outlook = Outlook(schedule, pool, breeding, store.plan.recipe.epochs)
     while not breeding.done and not (stop.asked and not pool.busy):
         for candidate in schedule.longest_first([] if stop.asked else breeding.ask(pool.free - len(schedule))):
             if job := store.open(candidate):  # written before it is sent
@@ -41,6 +43,7 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", s
         store.note_usage(pool.usage())  # on the disk with the results that follow
         for job, result in ended:
             store.close(job, result)
+        screen.ended(len(ended))
         for record in store.news():  # from the pool, the journal or the cache
             schedule.hear(record)
             screen.told(record)
@@ -48,7 +51,9 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", s
                 store.snapshot(finished)
                 screen.generation(finished)
             store.set_best(breeding.best, record)
-        screen.update(pool, breeding)
+        if stop.asked:
+            screen.stopping()
+        screen.update(pool, breeding, outlook)
     return breeding.done
 
 
@@ -58,13 +63,15 @@ def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
         pool.submit(schedule.pop())
 
 
-def retry_failed(pool: Pool, store: "Store") -> None:
+def retry_failed(pool: Pool, store: "Store", screen: Screen) -> None:
     """Train again, before the search goes on, what did not end ok in finished generations."""
     jobs, stop = store.retry_failed(), Stop(store)
     while (jobs and not stop.asked) or pool.busy:
         while jobs and pool.free and not stop.asked:
             pool.submit(jobs.pop())
         ended = list(settled(pool, store))
+        if stop.asked:
+            screen.stopping()
         store.note_usage(pool.usage())
         for job, result in ended:
             store.close_retry(job, result)
@@ -82,39 +89,53 @@ def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
 def run(config: Config) -> int:
     """Run the search that `config` asks for and return the exit code."""
     screen = Screen()
+    screen.doing(f"reading the images of {config.dataset}")
     # These import torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
     # do not wait for them.
     from evaluate.executors import await_ready, device_names, local_slots
     from evaluate.placement import placement
     from evaluate.worker import evaluate
     from populations.composition import compose, open_session
-    from populations.forecast import dry_run, first_profile, search_bytes, worker_bytes
+    from populations.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
 
     devices = device_names(config.devices)
     breeding, plan, data = compose(config, devices)
+    screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
     rungs = rungs_of(config.rungs, plan.recipe) if config.racing else ()
-    if config.dry_run or config.profile:
-        shown = partial(dry_run, rungs=rungs) if config.dry_run else first_profile
-        print(shown(breeding, plan, data, devices[0]))
+    race = Race(rungs, config.population) if rungs else None
+    if config.profile:
+        print(first_profile(breeding, plan, data, devices[0]))
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
-    slots = local_slots(*placement(devices, *asked, partial(worker_bytes, plan, data)))
-    screen.expect(breeding.total)
+    places, workers = placement(devices, *asked, partial(worker_bytes, plan, data))
+    if config.dry_run:
+        print(dry_run(breeding, plan, data, race, devices[0], workers))
+        return 0
+    screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
+    slots = local_slots(places, workers)
     with screen, Pool(slots, evaluate, config.timeout) as pool:
-        workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
-        store = open_session(config, plan, data, workers, pool.usage())
-        screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
-        screen.folder(store.folder, search_bytes(breeding, plan, len(slots)))
-        if config.retry_failed:
-            retry_failed(pool, store)
-        if breeding.heeds_arrival:
-            breeding.recall(store.journal.history())
-        finished = search(breeding, Schedule(Race(rungs, config.population) if rungs else None), pool, store, screen)
+        found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
+        forecast = foretell(breeding, plan, data, race, slots)
+        store = open_session(config, plan, data, found, pool.usage())
+        screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
+        screen.begin(breeding.total)
+        screen.folder(store.folder, search_bytes(breeding, plan, len(slots)), str(forecast) if forecast else None)
+        if forecast and forecast.warning:
+            screen.line(forecast.warning)
+        try:
+            if config.retry_failed:
+                retry_failed(pool, store, screen)
+            if breeding.heeds_arrival:
+                breeding.recall(store.journal.history())
+            finished = search(breeding, Schedule(race, forecast.cost if forecast else None), pool, store, screen)
+        except KeyboardInterrupt:  # asked twice
+            screen.stopped(store.folder, at_once=True)
+            return 130
         store.end()
         if finished:
             screen.end(store.folder, breeding)
             return 0
-        screen.line(f"stopped; go on with: {search_command()} --resume {store.folder}")
+        screen.stopped(store.folder)
         return 130
 
 

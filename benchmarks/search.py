@@ -22,6 +22,7 @@ from evaluate.pool import Pool
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, score, train
 from evaluate.worker import evaluate, settle_process
+from populations.outlook import Outlook
 from populations.racing import Race, default_rungs
 from populations.record import Record
 from populations.schedule import Schedule
@@ -65,7 +66,7 @@ class _Incumbents(Screen):
         self.breeding, self.began = breeding, time.perf_counter()
         self.found: list[tuple[float, Record]] = []
 
-    def update(self, pool: Pool, strategy: Strategy) -> None:
+    def update(self, pool: Pool, strategy: Strategy, outlook: Outlook) -> None:
         best = strategy.best
         if best is not None and (not self.found or best.id != self.found[-1][1].id):
             self.found.append((time.perf_counter() - self.began, best))

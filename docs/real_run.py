@@ -10,30 +10,39 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
-from populations import load
+from populations import Run, load
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-BANDS = [0, 36, 53, 1000]  # three equal parts of 20..70
-NAMES = ["20..36", "37..53", "54..70"]
+
+def bands_of(runs: list[Run]) -> list[range]:
+    """Return three bands of depth, as equal as can be, that cover what any of `runs` may draw."""
+    fewest = min(run.config["num_min_depth"] for run in runs)
+    most = max(run.config["num_max_depth"] for run in runs)
+    ends = [fewest + round(third * (most + 1 - fewest) / 3) for third in range(4)]
+    return [range(begin, end) for begin, end in itertools.pairwise(ends) if begin < end]
 
 
-def summary(models: pd.DataFrame) -> str:
-    """Return one row of the table: a run's networks, failures, seconds and accuracies."""
+def name_of(band: range) -> str:
+    """Return a band as the head of its column: `20..36`."""
+    return f"{band.start}..{band.stop - 1}"
+
+
+def summary(models: pd.DataFrame, bands: list[range]) -> str:
+    """Return one row of the table: how many networks ended how; seconds and accuracies of those that ended ok."""
     ok = models[models["status"] == "ok"]
-    bands = pd.cut(ok["depth"], BANDS, labels=NAMES)
-    cells = [
-        f"{group['val_accuracy'].mean():.3f} (n = {len(group)})" if len(group) else "-"
-        for _, group in ok.groupby(bands, observed=False)
-    ]
+    groups = [ok[ok["depth"].isin(band)] for band in bands]
+    cells = [f"{group['val_accuracy'].mean():.3f} (n = {len(group)})" if len(group) else "-" for group in groups]
     best = ok.sort_values("val_accuracy").iloc[-1]
     test = f"{best['test_accuracy']:.4f}" if "test_accuracy" in models else "-"
+    pruned = int((models["status"] == "pruned").sum())
     return " | ".join(
         [
             models["function_set"].iloc[0],
             str(len(models)),
-            str(len(models) - len(ok)),
+            str(pruned),
+            str(len(models) - len(ok) - pruned),
             f"{ok['seconds'].mean():.0f} ± {ok['seconds'].std():.0f}",
             *cells,
             f"{best['val_accuracy']:.4f} (depth {best['depth']})",
@@ -42,16 +51,19 @@ def summary(models: pd.DataFrame) -> str:
     )
 
 
-def main(picture: str, *runs: str) -> None:
-    """Print the table of `runs` and draw `picture`."""
-    head = ["function set", "networks", "failed", "seconds each", *NAMES, "best validation", "its test"]
+def main(picture: str, *folders: str) -> None:
+    """Print the table of the runs in `folders` and draw `picture`, of the networks that ended ok."""
+    runs = [load(folder) for folder in folders]
+    bands = bands_of(runs)
+    head = ["function set", "networks", "pruned", "failed", "seconds each"]
+    head += [*map(name_of, bands), "best validation", "its test"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
     for run, marker in zip(runs, itertools.cycle("os^D"), strict=False):
-        models = load(run).models
-        print(f"| {summary(models)} |")
-        name = models["function_set"].iloc[0]
-        axes.plot(models["depth"], models["val_accuracy"], marker, fillstyle="none", markersize=8, label=name)
+        print(f"| {summary(run.models, bands)} |")
+        ok = run.models[run.models["status"] == "ok"]
+        name = run.config["function_set"]
+        axes.plot(ok["depth"], ok["val_accuracy"], marker, fillstyle="none", markersize=8, label=name)
     axes.set_xlabel("depth (active nodes)")
     axes.set_ylabel("validation accuracy")
     axes.set_ylim(top=1)

@@ -91,6 +91,12 @@ class Pool:
         return len(self._running) + len(self._retries)
 
     @property
+    def running(self) -> list[tuple[str, Job, float]]:
+        """Name of slot, job and its seconds so far, for each job that runs, in order of slot."""
+        found = {running.slot.name: (running.job, running.seconds()) for running in self._running.values()}
+        return [(slot.name, *found[slot.name]) for slot in self.slots if slot.name in found]
+
+    @property
     def busy_share(self) -> float:
         """Share of the slots' time so far in which they ran a job, 0..1."""
         wall = time.monotonic() - self._opened_at  # without the workers' start

@@ -5,6 +5,8 @@ record       Candidate, Record, Generation
 racing       who goes on from a rung
 schedule     which job runs next
 composition  Config -> strategy, images, the run opened
+cost         what an epoch costs: forecast, then learned
+outlook      how long a search still takes
 session      how its user stops a search
 folder       config.json, environment.json of a run
 lock         who drives a run
@@ -16,6 +18,7 @@ config       flags, TOML file -> Config
 commands     what to type to search, and to look into runs
 forecast     what a search will cost
 screen       what a search shows while it runs
+spoken       durations and sizes as one says them
 replay       score or train a recorded model again
 replaying    the command `replay`; progress, how far its training is
 __main__     python -m populations list|show|best|lineage|replay

@@ -57,7 +57,7 @@ FLAGS = (
     Flag("space", "max-flops", int, USUAL, "limit on forward FLOPs per image, 0 for none; usual: half a million a pixel, as a ResNet-110 has"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)"),
-    Flag("evolution", "offspring", int, 8, "children a generation; not of random, which draws --population networks each time"),
+    Flag("evolution", "offspring", int, None, "children a generation; not of random, which draws --population networks each time [default: --population]"),
     Flag("evolution", "generations", int, 3, "generations, the random one included", False),
     Flag("evolution", "mutation-rate", float, 0.05, "chance of each gene to change"),
     Flag("evolution", "objectives", str, "val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties"),
@@ -212,7 +212,8 @@ def parse(argv: Sequence[str]) -> Config:
     if resume is not None:
         values |= _resumed(resume, flags) | (dict.fromkeys(("workers", "workers_per_device")) if rivals else {})
     switches = {name: given.get(name, False) for name in ("retry_failed", "dry_run", "profile")}
-    made = Config(values | flags, resume, **switches)
+    values |= flags
+    made = Config(values | {"offspring": values["offspring"] or values["population"]}, resume, **switches)
     check_flags(made.values, flags, typed)
     check_names(made.values, made.recipe(), made.data())
     return made

@@ -2,9 +2,9 @@
 
 Li et al. 2020 (ASHA, arXiv 1810.05934), in the variant that stops rather than waits: a training pauses
 at each rung (a number of epochs) and goes on only if its score there is among the best third of the latest
-scores at that rung. A job is judged against jobs with lower numbers alone, once all of them have passed the
-rung or will never reach it: meanwhile its slot trains another. So the prunings, and with them the run, are
-the same with any number of workers, interrupted or not.
+scores at that rung, or the best two where a third is fewer. A job is judged against jobs with lower numbers
+alone, once all of them have passed the rung or will never reach it: meanwhile its slot trains another. So the
+prunings, and with them the run, are the same with any number of workers, interrupted or not.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from itertools import pairwise
 from cgp.errors import BadInput
 from evaluate.job import Recipe, Result
 
-KEEP = 3  # one of so many goes on
+KEEP = 3  # one of so many goes on, ...
+_FEWEST = 2  # ... but of a few jobs two: all children of one survivor would be its own
 
 
 def default_rungs(epochs: int) -> tuple[int, ...]:
@@ -40,10 +41,30 @@ def rungs_of(text: str | None, recipe: Recipe) -> tuple[int, ...]:
     return rungs
 
 
-def expected_epochs(rungs: Sequence[int], epochs: int) -> float:
-    """Return the epochs that a training takes on average where one in `KEEP` goes on from every rung."""
-    ends = (0, *rungs, epochs)
-    return sum((end - begin) / float(KEEP) ** n for n, (begin, end) in enumerate(pairwise(ends)))
+def promoted(count: int) -> int:
+    """Return how many of `count` scores at a rung are good enough to go on."""
+    return max(_FEWEST, -(-count // KEEP))
+
+
+def passing_share(jobs: int, window: int) -> float:
+    """Return the share of `jobs` that goes on from a rung, where each is ranked among the last `window` there.
+
+    That is so on average where scores come in no particular order and none are equal.
+    """
+    early = [min(1.0, promoted(place) / place) for place in range(1, min(jobs, window) + 1)]
+    return (sum(early) + (jobs - len(early)) * early[-1]) / jobs
+
+
+def expected_epochs(rungs: Sequence[int], epochs: int, share: float, begin: int = 0) -> float:
+    """Return the epochs that a training of `epochs` still takes on average once it has `begin` of them.
+
+    `share` is that of the trainings which go on from a rung.
+    """
+    chance, expected = 1.0, 0.0
+    for start, end in pairwise((begin, *(rung for rung in rungs if rung > begin), epochs)):
+        expected += chance * (end - start)
+        chance *= share
+    return expected
 
 
 class Race:
@@ -88,4 +109,4 @@ class Race:
                 break
         own = recent[0]
         better = sum(score > own for score in recent)
-        return better < -(-len(recent) // KEEP)
+        return better < promoted(len(recent))

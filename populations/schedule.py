@@ -5,47 +5,23 @@ take is learned from the results so far. That changes only when a job runs, neve
 """
 
 import dataclasses
+from collections.abc import Iterator
 
-import numpy as np
-
-from cgp.graph import Graph
 from evaluate.job import Job, Result
+from populations.cost import CostModel
 from populations.racing import Race
 from populations.record import FINAL, Candidate, Record
-
-_LATEST = 64  # results that the cost model learns from
-
-
-class CostModel:
-    """Seconds per epoch as a sum of two shares: floating-point operations, and layers to call."""
-
-    def __init__(self) -> None:
-        """Know nothing: operations alone decide."""
-        self._seen: list[tuple[float, float, float]] = []
-        self._flops, self._layers = 1.0, 0.0  # seconds per 10^9 operations, and per layer
-
-    def learn(self, record: Record) -> None:
-        """Fit the model to the latest results, this one included; copies and broken trainings say nothing."""
-        curve, graph = record.result.curve, record.candidate.graph
-        if record.copied or not curve:
-            return
-        seconds = sum(row["seconds"] for row in curve) / len(curve)
-        self._seen = [*self._seen[1 - _LATEST :], (graph.flops / 1e9, graph.conv_layers, seconds)]
-        table = np.array(self._seen)
-        self._flops, self._layers = np.maximum(0, np.linalg.lstsq(table[:, :2], table[:, 2])[0]).tolist()
-
-    def expected(self, graph: Graph) -> float:
-        """Return the seconds per epoch to be expected of `graph`; before the first result, any measure of it."""
-        return self._flops * graph.flops / 1e9 + self._layers * graph.conv_layers
 
 
 class Schedule:
     """Jobs that wait for a slot, and trainings that pause at a rung of `race`."""
 
-    def __init__(self, race: Race | None = None) -> None:
-        """Begin empty; without `race` every training runs to its end."""
+    def __init__(self, race: Race | None = None, cost: CostModel | None = None) -> None:
+        """Begin empty; without `race` every training runs to its end, without `cost` nothing is known of costs."""
         self.race = race
-        self.cost = CostModel()
+        self.cost = cost or CostModel()
+        self.heard = self.copied = 0  #: results, and those of them that were taken over from an equal graph
+        self.trained = 0.0  #: seconds of training and validation in what ended here
         self._waiting: list[Job] = []
         self._paused: dict[int, tuple[Job, int, Result]] = {}  # by number: job, rung and result there
         self._latest: dict[int, Result] = {}  # of trainings beyond their first rung, as of their last one
@@ -53,6 +29,11 @@ class Schedule:
     def __len__(self) -> int:
         """How many jobs wait for a slot."""
         return len(self._waiting)
+
+    def open(self) -> Iterator[tuple[Job, bool]]:
+        """Yield the jobs that wait for a slot, and with True those that wait for a verdict at their rung."""
+        yield from ((job, False) for job in self._waiting)
+        yield from ((job, True) for job, _, _ in self._paused.values())
 
     def longest_first(self, candidates: list[Candidate]) -> list[Candidate]:
         """Return `candidates` in the order in which they are to be opened; of equal graphs the lower number first."""
@@ -76,6 +57,8 @@ class Schedule:
 
     def end(self, job: Job, result: Result) -> Result | None:
         """Take in how `job` ended in its slot; return its result, or None where it only pauses."""
+        reached = self._latest.get(job.number)
+        self.trained += sum(row["seconds"] for row in result.curve[len(reached.curve) if reached else 0 :])
         if self.race is None or job.until is None or result.status != "paused":
             return self._with_curve(job, result)
         self._paused[job.number] = job, job.until, result
@@ -110,6 +93,8 @@ class Schedule:
 
     def hear(self, record: Record) -> None:
         """Learn from a result, whether of this session, the journal or the cache."""
+        self.heard += 1
+        self.copied += record.copied
         self.cost.learn(record)
         if self.race and record.candidate.number < FINAL:
             self.race.leave(record.candidate.number, record.result, record.copied)

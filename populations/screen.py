@@ -1,39 +1,57 @@
-"""What a search shows while it runs: a progress bar on a terminal, plain lines elsewhere."""
+"""What a search shows while it runs: plain lines, and below them on a terminal how far it is."""
 
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
+from evaluate.job import Job
 from evaluate.pool import Pool
 from populations.commands import populations_command, search_command
+from populations.outlook import Outlook
 from populations.record import Generation, Record
+from populations.spoken import duration, size
 from populations.strategies import Strategy
 
+_EVERY_S = 1.0  # seconds from one look of the bar to the next: it never slows the search down
+_SLOTS = 8  # slots that have a line of their own
+_HEAD_EVERY = 20  # generations
+_HEAD = "gen  best so far    ok  pruned  failed  median of ok  survivors' depth      time"
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
 class Screen:
-    """Prints to standard output; use it as a context manager, which ends the progress bar."""
+    """Prints to standard output; use it as a context manager, which takes the bar away in the end."""
 
-    def __init__(self, total: int | None = None) -> None:
-        """Begin a search of `total` networks; where that is not known yet, `expect` says it."""
+    def __init__(self, total: int = 0) -> None:
+        """Begin to show a search of `total` networks, where that is known already."""
         self.console = Console(highlight=False, soft_wrap=True, emoji=False)
-        self._done, self._total = 0, total
-        self._started = time.monotonic()
-        columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
-        self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-        self._task = self._bar.add_task("starting", total=total)
+        self.total = total
+        self._done = self._failed = self._ended = 0
+        self._started = self._began = time.monotonic()
+        self._looked: float | None = None
+        self._rows, self._stopping = 0, False
+        self._live = Live(console=self.console, auto_refresh=False, transient=True)
 
-    def expect(self, total: int) -> None:
-        """Say that the search, which begins now, is of `total` networks."""
-        self._total, self._started = total, time.monotonic()
-        self._bar.update(self._task, total=total)
+    def doing(self, text: str) -> None:
+        """Say what is being done before the search begins."""
+        self.line(text)
+
+    def images(self, name: str, train: int, validation: int) -> None:
+        """Show how many images of the dataset `name` networks are trained and validated on."""
+        self.line(f"{name}: train {train:,} images, validation {validation:,}")
 
     def slots(self, slots: list[tuple[str, dict[str, Any]]]) -> None:
         """Show where jobs will run: a line for each (name of slot, what its worker said)."""
@@ -44,48 +62,92 @@ class Screen:
                 f"{name:8} {found['device']:6} {found['precision']:9} {found['threads']:<7} {found['pid']:>8}  {what}"
             )
 
-    def folder(self, run: Path, wanted: int) -> None:
-        """Show where the run is kept, and the bytes that its checkpoints will want beside those free."""
-        free = shutil.disk_usage(run).free / 1e9
-        self.line(f"{run}: {self._total} networks, about {wanted / 1e6:.0f} MB of checkpoints ({free:.0f} GB free)")
+    def folder(self, run: Path, wanted: int, forecast: str | None = None) -> None:
+        """Show where the run is kept, how long it will take, and the bytes that it will want beside those free."""
+        told = f"{forecast}, " if forecast else ""
+        disk = f"{size(wanted)} on disk ({size(shutil.disk_usage(run).free)} free)"
+        self.line(f"{run}: {self.total} networks, {told}{disk}")
 
-    def line(self, text: str) -> None:
+    def begin(self, total: int) -> None:
+        """Let the bar begin: the search of `total` networks does, in this session."""
+        self.total, self._began = total, time.monotonic()
+        if self.console.is_terminal:
+            self._live.start()
+
+    def line(self, text: str, style: str | None = None) -> None:
         """Show one line, above the bar where there is one."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, style=style)
+
+    def ended(self, count: int) -> None:
+        """Count networks whose training ended in this session."""
+        self._ended += count
 
     def told(self, record: Record) -> None:
         """Count a finished network, and show why where it did not end ok."""
         self._done += 1
         if record.result.status not in ("ok", "pruned"):
+            self._failed += 1
             log = f" (log: {record.result.log})" if record.result.log else ""
-            self.line(f"  {record.id} {record.result.status}: {record.result.error}{log}")
+            self.line(f"  {record.id} {record.result.status}: {record.result.error}{log}", "red")
 
     def generation(self, generation: Generation) -> None:
-        """Show a finished generation in a line."""
+        """Show a finished generation as a row of a table, whose head comes again now and then.
+
+        `ok`, `pruned` and `failed` count its networks, the median is of those that ended ok, the best is of all so
+        far, and the depth is of the population that survives.
+        """
+        if self._rows % _HEAD_EVERY == 0:
+            self.line(_HEAD)
+        self._rows += 1
         s = generation.statistics
-        pruned = f"pruned {s['pruned']:<4} " if s["pruned"] else ""
         depths = "-" if s["min_depth"] is None else f"{s['min_depth']}..{s['max_depth']}"
+        ok = s["networks"] - s["pruned"] - s["failed"]
         self.line(
-            f"generation {generation.number:<3} networks {s['networks']:<4} best {_number(s['best'])}  "
-            f"median {_number(s['median'])}  depth {depths}  {pruned}failed {s['failed']}  "
-            f"{time.monotonic() - self._started:.0f} s"
+            f"{generation.number:3}  {_number(s['best_so_far']):>11}  {ok:4}  {s['pruned']:6}  {s['failed']:6}  "
+            f"{_number(s['median']):>12}  {depths:>16}  {duration(time.monotonic() - self._started):>8}"
         )
 
-    def update(self, pool: Pool, strategy: Strategy) -> None:
-        """Show networks done, in flight and per hour, the slots' busy share, and the best so far."""
-        if self._bar.disable:
+    def stopping(self) -> None:
+        """Say, once, that the search was asked to stop and what it does about that."""
+        if not self._stopping:
+            self._stopping = True
+            self.line("stopping after this epoch; again to stop now", "yellow")
+
+    def stopped(self, run: Path, at_once: bool = False) -> None:
+        """Show how the search of `run` goes on later."""
+        self._live.stop()
+        when = " at once" if at_once else ""
+        self.line(f"stopped{when}; go on with: {search_command()} --resume {run}")
+
+    def update(self, pool: Pool, strategy: Strategy, outlook: Outlook) -> None:
+        """Show how far the search is, how long it still takes, and what each slot trains; at most once a second."""
+        now = time.monotonic()
+        if not self._live.is_started or (self._looked is not None and now < self._looked + _EVERY_S):
             return
-        per_hour = len(pool.numbers) / (time.monotonic() - self._started) * 3600
-        best = strategy.best.result.metrics["val_accuracy"] if strategy.best else None
-        text = (
-            f"{pool.busy} in flight · {per_hour:.0f}/h · busy {pool.busy_share:.0%} · "
-            f"best val_accuracy {_number(best)}"
+        self._looked = now
+        self._live.update(Group(*self._bar(pool, strategy, outlook, now)), refresh=True)
+
+    def _bar(self, pool: Pool, strategy: Strategy, outlook: Outlook, now: float) -> list[RenderableType]:
+        left = outlook.seconds_left()
+        times = f"{timedelta(seconds=int(now - self._started))} so far"
+        times += "" if left is None else f", about {duration(left)} left"
+        first = Table.grid(padding=(0, 1))
+        first.add_row(
+            ProgressBar(max(1, self.total), self._done, width=24), _line(f"{self._done}/{self.total} · {times}")
         )
-        self._bar.update(self._task, completed=self._done, description=text)
+        best = strategy.best.result.metrics["val_accuracy"] if strategy.best else None
+        per_hour = self._ended / max(1.0, now - self._began) * 3600
+        second = _line(f"best val_accuracy {_number(best)} · {per_hour:.0f} finished an hour · ")
+        second.append(f"{self._failed} failed", "red" if self._failed else "").append(
+            f" · busy {pool.busy_share:.0%}"
+        )
+        running = pool.running
+        more = [_line(f"... and {len(running) - _SLOTS} more")] if len(running) > _SLOTS else []
+        return [first, second, *(_training(name, job) for name, job, _ in running[:_SLOTS]), *more]
 
     def end(self, run: Path, strategy: Strategy) -> None:
         """Show the best network and the three next commands."""
-        self._bar.stop()
+        self._live.stop()
         if strategy.best is None:
             self.line(f"no network finished ok; see the logs: {populations_command()} show {run}")
             return
@@ -100,10 +162,28 @@ class Screen:
         )
 
     def __enter__(self) -> "Screen":
-        """Start the bar."""
-        self._bar.start()
+        """Return the screen itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the bar."""
-        self._bar.stop()
+        """Take the bar away."""
+        self._live.stop()
+
+
+def _line(text: str) -> Text:
+    """Return text that a narrow terminal cuts off."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _training(slot: str, job: Job) -> Text:
+    """Return the line of a slot: the network that it trains, and the epoch under way."""
+    try:
+        rows = (Path(job.folder) / "curve.csv").read_bytes().count(b"\n")
+    except OSError:  # its first epoch
+        rows = 1  # the head
+    epoch = min(max(1, rows), job.until or job.recipe.epochs)
+    graph = job.graph
+    return _line(
+        f"{slot:8} {job.id} · depth {graph.depth} · {graph.flops / 1e6:,.1f} MFLOPs · "
+        f"epoch {epoch} of {job.recipe.epochs}"
+    )

@@ -1,12 +1,15 @@
 """What is foretold of networks and searches, against what they are: fields, genes, bytes, places for workers."""
 
 import mmap
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -29,15 +32,15 @@ from evaluate import placement as placing
 from evaluate.data import load
 from evaluate.executors import local_slots
 from evaluate.fitness import objectives
-from evaluate.forecast import forecast_bytes, forecast_seconds
+from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.job import OPTIMIZERS, DataSpec, Job, Result, recipe
 from evaluate.memory import PROCESS_BYTES, peak_memory_mb, predicted_bytes, reset_peak_memory
-from evaluate.numerics import Numerics
 from evaluate.placement import placement
-from evaluate.train import Setting
 from evaluate.worker import evaluate
 from harness import ROOT
-from populations.forecast import dry_run, population_table, search_bytes, worker_bytes
+from populations.forecast import Forecast, dry_run, foretell, population_table, search_bytes, worker_bytes
+from populations.racing import Race
+from populations.spoken import between, duration, size
 from populations.store import Plan
 from populations.strategies import strategy
 from test_strategies import SPACE, settings
@@ -166,18 +169,113 @@ def test_the_bytes_foretold_are_those_of_the_checkpoints(make_job: Callable[...,
     assert forecast_bytes(job.graph, job.recipe) == pytest.approx(written, rel=0.05)
 
 
-def test_seconds_are_foretold_in_proportion_to_flops_in_the_order_asked_for() -> None:
-    graphs = [Graph.chain(["conv_8_3"] * depth, IMAGE, 10) for depth in (5, 1, 3)]
-    found = forecast_seconds(graphs, load(DataSpec("digits")), Setting(FAST, 0, Numerics("cpu", "fp32")))
-    assert min(found) > 0
-    assert [seconds / found[0] for seconds in found] == pytest.approx([g.flops / graphs[0].flops for g in graphs])
-
-
 PLAN = Plan(SPACE, FAST, DataSpec("digits"), 7, True, "all")
 
 
-def test_a_dry_run_shows_the_very_networks_that_the_search_draws() -> None:
-    table = population_table(strategy("random", settings()), PLAN, load(PLAN.data), "cpu")
+def law(graph: Graph, batch: int) -> float:
+    """Seconds of a training step on a made-up machine."""
+    return 2e-9 * graph.flops * batch + 0.003 * graph.conv_layers
+
+
+def timed_by_law(sample: Sample) -> list[TimedStep]:
+    """Time steps as that machine would, in batches of several sizes; a training starts in half a second."""
+    sizes = zip(sample.graphs, (4, 32, 8, 32), strict=False)
+    return [TimedStep(graph, batch, law(graph, batch), 0.5) for graph, batch in sizes]
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute forecasts for the machine of `law`."""
+    monkeypatch.setattr("populations.forecast.time_steps", timed_by_law)
+
+
+class Here:
+    """A slot that does at once what it is sent, or fails at it."""
+
+    device = "cpu"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        future = Future[Any]()
+        if self.error:
+            future.set_exception(self.error)
+        else:
+            future.set_result(timed_by_law(argument))
+        return future
+
+
+def foretold(race: Race | None = None, *slots: Here, plan: Plan = PLAN) -> Forecast:
+    """Return the forecast of a search of 16 networks, with one slot unless others are given."""
+    found = foretell(strategy("random", settings()), plan, load(PLAN.data), race, cast(Any, slots or (Here(),)))
+    assert found is not None
+    return found
+
+
+def test_an_epoch_is_foretold_by_its_operations_and_by_its_layers(made_up: None) -> None:
+    """In 33 steps of 32 images and, a third of that an image, two passes over 359 images to validate on."""
+    data, found = load(PLAN.data), foretold()
+    train, validation = len(data.splits["train"]), len(data.splits["validation"])
+    for graph in found.sample[:3]:
+        trained = train // 32 * law(graph, 32)
+        validated = (law(graph, validation) - law(graph, 0) + validation / 256 * law(graph, 0)) / 3
+        assert found.cost.expected(graph) == pytest.approx(trained + validated)
+    mean = sum(map(found.cost.expected, found.sample)) / len(found.sample)
+    assert found.seconds == pytest.approx(16 * (FAST.epochs * mean + 0.5))
+
+
+def test_two_workers_take_half_and_a_race_what_its_prunings_leave(made_up: None) -> None:
+    plan = replace(PLAN, recipe=replace(FAST, epochs=9))
+    whole, race = foretold(plan=plan), Race((1, 3), 4)
+    assert foretold(None, Here(), Here(), plan=plan).seconds == pytest.approx(whole.seconds / 2)
+    share = (1 + 1 + 2 / 3 + 13 * 2 / 4) / 16  # of sixteen in random order, each among the best two of the last four
+    shorter = foretold(race, plan=plan)
+    assert shorter.expected == pytest.approx(16 * (1 + 2 * share + 6 * share**2))
+    assert shorter.seconds < 0.7 * whole.seconds
+
+
+def test_where_a_worker_fails_at_timing_there_is_no_forecast() -> None:
+    """The search then meets the fault in its own way, where a job says which."""
+    searching = strategy("random", settings())
+    slots = cast(Any, (Here(), Here(RuntimeError("out of memory"))))
+    assert foretell(searching, PLAN, load(PLAN.data), None, slots) is None
+
+
+def test_a_time_is_said_as_a_range(made_up: None) -> None:
+    found = foretold()
+    minutes = re.fullmatch(r"about (\d+) to (\d+) minutes", str(found))
+    assert minutes is not None
+    assert 60 * int(minutes[1]) < found.seconds < 60 * int(minutes[2])
+
+
+def test_one_network_of_much_of_the_time_is_worth_a_warning(made_up: None) -> None:
+    cheap, dear = (Graph.chain([name] * 3, IMAGE, 10) for name in ("conv_8_3", "conv_64_5"))
+    even, uneven = (replace(foretold(), sample=[cheap] * 9 + [last]) for last in (cheap, dear))
+    assert even.warning is None
+    assert uneven.warning is not None
+    assert re.search(r"the slowest of 10 draws .* about \d+ min, \d+% of all training; --max-flops", uneven.warning)
+    limit = int(uneven.warning.split("--max-flops ")[1].split()[0])
+    assert cheap.flops < limit < dear.flops
+    assert replace(uneven, expected=100 * uneven.expected).warning is None  # in a search that takes long anyway
+
+
+def test_steps_are_timed_of_every_graph_in_the_batches_of_the_recipe() -> None:
+    graphs = tuple(Graph.chain(["conv_4_3"] * depth, IMAGE, 10) for depth in (1, 2, 3))
+    timed = time_steps(Sample(graphs, FAST, 500, "cpu", 60.0))
+    assert [(step.graph, step.batch) for step in timed] == [(graph, 32) for graph in graphs]
+    assert all(step.seconds > 0 and step.startup > 0 for step in timed)
+    assert [step.batch for step in time_steps(Sample(graphs[:1], FAST, 20, "cpu", 60.0))] == [20]
+
+
+def test_where_time_is_short_one_graph_is_timed_in_the_smallest_batch() -> None:
+    graphs = tuple(Graph.chain(["conv_4_3"] * depth, IMAGE, 10) for depth in (1, 2, 3))
+    timed = time_steps(Sample(graphs, FAST, 500, "cpu", 0.0))
+    assert [(step.graph, step.batch) for step in timed] == [(graphs[0], 2)]
+
+
+def test_a_dry_run_shows_the_very_networks_that_the_search_draws(made_up: None) -> None:
+    table = population_table(strategy("random", settings()), PLAN, foretold())
     graphs = [candidate.graph for candidate in strategy("random", settings()).ask(1)]
     for name in ("depth", "conv_layers", "params", "receptive_field"):
         assert list(table[name]) == [getattr(graph, name) for graph in graphs]
@@ -185,17 +283,24 @@ def test_a_dry_run_shows_the_very_networks_that_the_search_draws() -> None:
     assert list(table["mbytes"]) == [round(forecast_bytes(graph, FAST) / 1e6, 1) for graph in graphs]
 
 
-def test_a_race_shortens_the_search_that_a_dry_run_foretells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("populations.forecast.forecast_seconds", lambda graphs, *_: [60.0] * len(graphs))
-    plan = replace(PLAN, recipe=recipe("fast", epochs=9))
+def test_a_dry_run_says_the_time_at_the_real_number_of_workers(made_up: None) -> None:
+    def said(workers: int) -> str:
+        return dry_run(strategy("random", settings()), PLAN, load(PLAN.data), None, "cpu", workers)
 
-    def said(rungs: tuple[int, ...]) -> str:
-        breeding = strategy("random", settings())
-        return dry_run(breeding, plan, load(PLAN.data), "cpu", rungs)
+    assert f"16 networks, {foretold()} on 1 worker, " in said(1)
+    assert f"16 networks, {foretold(None, Here(), Here())} on 2 workers, " in said(2)
 
-    total = strategy("random", settings()).total
-    assert f"{total} networks, about {total} minutes on one worker" in said(())
-    assert f"about {total * (1 + 2 / 3 + 6 / 9) / 9:.0f} minutes" in said((1, 3))
+
+def test_durations_and_sizes_are_said_in_their_unit() -> None:
+    hour = 3600
+    assert [duration(s) for s in (0, 55.4, 240, 2 * hour, 12.4 * hour, 60 * hour)] == [
+        "0 s", "55 s", "4 min", "2 h", "12 h", "2.5 days"
+    ]  # fmt: skip
+    assert between(180, 360) == "3 to 6 minutes"
+    assert between(0.9 * hour, 2.1 * hour) == "0.9 to 2.1 hours"
+    assert between(50, 110) == "1 to 2 minutes"
+    assert (between(0.1, 1.2), between(1.6, 2.4), between(0.9, 2.4)) == ("a second", "2 seconds", "1 to 2 seconds")
+    assert [size(b) for b in (473e6, 8.53e9, 79.4e9)] == ["473 MB", "8.5 GB", "79 GB"]
 
 
 def test_the_disk_of_a_search_is_for_all_its_networks_or_for_the_best_and_those_in_training() -> None:

@@ -1,11 +1,14 @@
 """Measuring: arms in turn, ratios turn by turn, what is written of them; and how `peer` chooses its epochs."""
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from benchmarks import measure, peer
 from benchmarks.measure import Benchmark, Samples, hardware, in_turn, readme, run, short_notes, show, write
 from benchmarks.searching import DIGITS, nothing
 from evaluate.pool import Pool
+from harness import ROOT
 
 SAMPLES = {"slow": [4.0, 9.0, 10.0], "quick": [2.0, 3.0, 1.0], "other": [8.0, 9.0, 5.0]}
 
@@ -178,3 +182,31 @@ def test_where_a_share_of_the_networks_must_reach_their_own_the_mean_alone_is_no
         peer._fewest(Scripted(lifted), theirs, peer.Size(epochs=(2, 3, 4), share=share)) for share in (0.0, 0.75)
     ]
     assert chosen == [(2, True), (4, True)]
+
+
+# The table of real runs
+
+
+def test_the_table_of_real_runs_tells_pruned_from_failed_and_bands_of_the_depths_drawn() -> None:
+    spec = importlib.util.spec_from_file_location("real_run", ROOT / "docs" / "real_run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    real_run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(real_run)
+    runs = [SimpleNamespace(config={"num_min_depth": low, "num_max_depth": high}) for low, high in ((5, 12), (4, 9))]
+    bands = real_run.bands_of(runs)
+    assert [real_run.name_of(band) for band in bands] == ["4..6", "7..9", "10..12"]
+    whole = SimpleNamespace(config={"num_min_depth": 20, "num_max_depth": 70})
+    assert [real_run.name_of(band) for band in real_run.bands_of([whole])] == ["20..36", "37..53", "54..70"]
+    rows = [
+        ("ok", 4, 0.5),
+        ("ok", 6, 0.7),
+        ("ok", 12, 0.9),
+        ("pruned", 5, 0.99),
+        ("pruned", 7, 0.1),
+        ("oom", 8, None),
+    ]
+    models = pd.DataFrame(rows, columns=["status", "depth", "val_accuracy"]).assign(function_set="vgg", seconds=2.0)
+    assert real_run.summary(models, bands).split(" | ") == [
+        "vgg", "6", "2", "1", "2 ± 0", "0.600 (n = 2)", "-", "0.900 (n = 1)", "0.9000 (depth 12)", "-"
+    ]  # fmt: skip

@@ -12,7 +12,7 @@ from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.job import DataSpec, Job, Result, recipe
-from populations.racing import Race, default_rungs, expected_epochs, rungs_of
+from populations.racing import Race, default_rungs, expected_epochs, passing_share, rungs_of
 from populations.record import Candidate, Record
 from populations.schedule import Schedule
 
@@ -101,13 +101,27 @@ def test_a_training_that_breaks_after_a_rung_keeps_the_curve_that_others_were_ju
     assert all(result.curve for result in broken)
 
 
-def test_the_first_goes_on_and_a_worse_second_does_not() -> None:
+def test_the_first_two_go_on_and_a_worse_third_does_not() -> None:
     race = Race((1,), 6)
+    race.enter(2, 1, 0.3)
+    assert race.verdict(2, 1) is None  # jobs 0 and 1 may still come
     race.enter(1, 1, 0.4)
-    assert race.verdict(1, 1) is None  # job 0 may still come
     race.enter(0, 1, 0.5)
-    assert race.verdict(0, 1) is True
-    assert race.verdict(1, 1) is False
+    assert [race.verdict(number, 1) for number in range(3)] == [True, True, False]
+
+
+@settings(deadline=None)
+@given(st.permutations(range(4)), st.sampled_from([(1,), (1, 3)]))
+def test_of_four_networks_at_least_two_pass_every_rung(scores: list[int], rungs: tuple[int, ...]) -> None:
+    race, alive = Race(rungs, 4), list(range(4))
+    for rung in rungs:
+        for number in range(4):
+            if number in alive:
+                race.enter(number, rung, scores[number])
+            else:
+                race.leave(number, Result("pruned", {}, curve(number, 1)), copied=False)
+        alive = [number for number in alive if race.verdict(number, rung)]
+        assert len(alive) >= 2
 
 
 def test_copies_and_failures_are_not_waited_for_nor_counted() -> None:
@@ -123,7 +137,11 @@ def test_only_the_latest_count() -> None:
     for number, value in enumerate((0.9, 0.9, 0.9, 0.1, 0.1, 0.2)):
         race.enter(number, 1, value)
     assert race.verdict(5, 1) is True
-    assert race.verdict(3, 1) is False
+    race.enter(6, 1, 0.15)
+    assert race.verdict(6, 1) is True  # the second best of 0.1, 0.2 and 0.15
+    assert race.verdict(2, 1) is True
+    race.enter(7, 1, 0.1)
+    assert race.verdict(7, 1) is False
 
 
 @pytest.mark.parametrize(
@@ -139,9 +157,21 @@ def test_rungs_beyond_the_epochs_or_out_of_order_are_refused(text: str) -> None:
         rungs_of(text, recipe("fast", epochs=6))
 
 
-def test_a_third_goes_on_from_every_rung() -> None:
-    assert expected_epochs((), 4) == 4
-    assert expected_epochs((1, 3), 9) == pytest.approx(1 + 2 / 3 + 6 / 9)
+def test_the_epochs_expected_are_those_of_the_share_that_goes_on_from_every_rung() -> None:
+    assert expected_epochs((), 4, 0.5) == 4
+    assert expected_epochs((1, 3), 9, 1 / 3) == pytest.approx(1 + 2 / 3 + 6 / 9)
+    assert expected_epochs((1, 3), 9, 0.5, begin=1) == pytest.approx(2 + 6 / 2)
+
+
+@pytest.mark.parametrize(("jobs", "window"), [(1, 8), (2, 1), (9, 4), (40, 8), (200, 30)])
+def test_the_share_expected_to_go_on_is_that_of_races_in_random_order(jobs: int, window: int) -> None:
+    passed, order = 0, random.Random(0)
+    for _ in range(300):
+        race = Race((1,), window)
+        for number in range(jobs):
+            race.enter(number, 1, order.random())
+            passed += bool(race.verdict(number, 1))
+    assert passing_share(jobs, window) == pytest.approx(passed / 300 / jobs, abs=0.02)
 
 
 def test_one_epoch_has_no_rung() -> None:

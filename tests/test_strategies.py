@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cgp import BadInput, Shape, Space
 from evaluate.fitness import objectives
 from evaluate.job import Result
+from populations.config import parse
 from populations.record import FINAL, Candidate, Generation, History, Record
 from populations.strategies import STRATEGIES, FinalRanking, Settings, Strategy, strategy
 from populations.strategies.aging import Aging
@@ -295,21 +296,48 @@ def test_a_generations_statistics_are_of_its_own_networks_and_of_the_populations
     (second,) = breeding.tell(stopped)
     assert first.statistics | {"min_depth": 0, "max_depth": 0} == {
         "generation": 0, "networks": 4, "best": 0.9, "median": 0.8, "min_depth": 0, "max_depth": 0,
-        "pruned": 0, "failed": 1,
+        "pruned": 0, "failed": 1, "best_so_far": 0.9,
     }  # fmt: skip
-    names = ("generation", "networks", "best", "median", "pruned", "failed")
-    assert [second.statistics[name] for name in names] == [1, 3, 0.3, 0.2, 1, 0]
+    names = ("generation", "networks", "best", "best_so_far", "median", "pruned", "failed")
+    assert [second.statistics[name] for name in names] == [1, 3, 0.3, 0.9, 0.2, 1, 0]
     assert second.members == (0, 1, 2, children[1].number)
     depths = [individual.record.candidate.graph.depth for individual in breeding.individuals]
     assert [second.statistics[name] for name in ("min_depth", "max_depth")] == [min(depths), max(depths)]
 
 
 def test_the_best_of_a_minimised_objective_is_the_smallest() -> None:
-    breeding = strategy("random", settings("params"))
-    asked = breeding.ask(4)
-    for candidate in asked:
-        closed = breeding.tell(judged(candidate))
-    assert closed[0].statistics["best"] == min(candidate.graph.params for candidate in asked)
+    asked, closed = live(strategy("random", settings("params")), 1, 0)
+    params = [candidate.graph.params for candidate in asked]
+    assert [g.statistics["best"] for g in closed] == [min(params[n : n + 4]) for n in range(0, 16, 4)]
+    assert [g.statistics["best_so_far"] for g in closed] == [min(params[: n + 4]) for n in range(0, 16, 4)]
+
+
+def test_before_anything_ended_ok_there_is_no_best_so_far() -> None:
+    breeding = strategy("mu-plus-lambda", settings())
+    assert told_all(breeding, dict.fromkeys(range(4))).statistics["best_so_far"] is None
+    assert told_all(breeding, {4: None, 5: 0.2, 6: None}).statistics["best_so_far"] == 0.2
+    assert told_all(breeding, dict.fromkeys(range(7, 10))).statistics["best_so_far"] == 0.2
+
+
+def test_there_are_as_many_offspring_as_the_population_unless_asked_otherwise() -> None:
+    assert parse(["--population", "5"]).offspring == 5
+    assert parse(["--population", "5", "--offspring", "3"]).offspring == 3
+    assert parse([]).offspring == parse([]).population
+
+
+@pytest.mark.parametrize("name", ["mu-plus-lambda", "random"])
+def test_a_copy_of_a_survivor_takes_no_place_of_its_own(name: str) -> None:
+    breeding = strategy(name, settings(offspring=4))
+    first = breeding.ask(4)
+    for candidate in first:
+        breeding.tell(judged(candidate, 0.5 + candidate.number / 10))
+    children = breeding.ask(4)
+    copy = replace(children[0], genome=first[3].genome, graph=first[3].graph)
+    breeding.tell(replace(judged(copy, 0.8), copied=True))
+    for child in children[1:]:
+        closed = breeding.tell(judged(child, 0.1))
+    (finished,) = closed
+    assert finished.members == (3, 2, 1, 0)
 
 
 def test_parents_win_binary_tournaments_of_the_population() -> None:

@@ -83,6 +83,11 @@ class Strategy(ABC):
         return self.through(self.settings.generations - 1)
 
     @property
+    def unraced(self) -> int:
+        """How many of `total` are trained to the end, whatever a race says."""
+        return 0
+
+    @property
     def heeds_arrival(self) -> bool:
         """Whether what is bred depends on the order in which results are told, and `recall` is needed."""
         return False
@@ -148,12 +153,18 @@ class Strategy(ABC):
     def log(self, generation: int, records: Sequence[Record]) -> Generation:
         """Return `generation`, of `records` and with the population as it is, and log its statistics.
 
-        What cannot be said is None.
+        `networks`, `pruned` and `failed` count its records; `best` and `median` are of the first objective,
+        over those of them that ended ok; `best_so_far` is the best of that in this generation or an earlier one;
+        `min_depth` and `max_depth` are of the population. What cannot be said is None.
         """
         scored = self.scored(records)
         values = tools.Statistics(lambda individual: individual.fitness.values[0])
         weight = self.settings.objectives[0].weight
-        values.register("best", lambda found: max(found, key=lambda v: weight * v, default=None))
+
+        def best(found: Sequence[float]) -> float | None:
+            return max(found, key=lambda value: weight * value, default=None)
+
+        values.register("best", best)
         values.register("median", lambda found: median(found) if found else None)
         depths = tools.Statistics(lambda individual: individual.record.candidate.graph.depth)
         depths.register("min_depth", lambda found: min(found, default=None))
@@ -161,9 +172,19 @@ class Strategy(ABC):
         pruned = sum(record.result.status == "pruned" for record in records)
         row: dict[str, Any] = {"generation": generation, "networks": len(records)}
         row |= values.compile(scored) | depths.compile(self.individuals)
+        before = self.logbook[-1]["best_so_far"] if self.logbook else None
+        row["best_so_far"] = best([value for value in (before, row["best"]) if value is not None])
         self.logbook.record(**row, pruned=pruned, failed=len(records) - len(scored) - pruned)
         members = tuple(individual.record.candidate.number for individual in self.individuals)
         return Generation(generation, members, dict(self.logbook[-1]))
+
+
+def best_distinct(individuals: Sequence[Individual], count: int) -> list[Individual]:
+    """Return the best `count` of `individuals`, best first, of each graph the best one only."""
+    by_graph = dict[str, Individual]()
+    for individual in tools.selBest(individuals, len(individuals)):
+        by_graph.setdefault(individual.record.candidate.graph.id, individual)
+    return list(by_graph.values())[:count]
 
 
 def seed_deap(rng: np.random.Generator) -> None:

@@ -30,6 +30,11 @@ class FinalRanking(Strategy):
         return self.searching.total + finalists
 
     @property
+    def unraced(self) -> int:
+        """The finalists."""
+        return self.total - self.searching.total
+
+    @property
     def done(self) -> bool:
         """Whether every finalist is told."""
         return self.searching.done and len(self._told) == len(self.searching.individuals)

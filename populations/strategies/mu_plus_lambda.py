@@ -4,7 +4,7 @@ import numpy as np
 from deap import tools
 
 from cgp.genome import Genome
-from populations.strategies.breeding import Individual, seed_deap
+from populations.strategies.breeding import Individual, best_distinct, seed_deap
 from populations.strategies.generational import Generational
 
 
@@ -18,6 +18,5 @@ class MuPlusLambda(Generational):
         return self.child(winner, rng), winner
 
     def survivors(self, children: list[Individual], rng: np.random.Generator) -> list[Individual]:
-        """Return the best of parents and children."""
-        best: list[Individual] = tools.selBest(self.individuals + children, self.settings.population)
-        return best
+        """Return the best of parents and children, none of them the same network as another."""
+        return best_distinct(self.individuals + children, self.settings.population)

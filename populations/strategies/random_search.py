@@ -1,10 +1,9 @@
 """Random search: every candidate a fresh draw. The arm that any search has to beat."""
 
 import numpy as np
-from deap import tools
 
 from cgp.genome import Genome
-from populations.strategies.breeding import Individual
+from populations.strategies.breeding import Individual, best_distinct
 from populations.strategies.generational import Generational
 
 
@@ -20,6 +19,5 @@ class RandomSearch(Generational):
         return self.draw(rng), None
 
     def survivors(self, children: list[Individual], rng: np.random.Generator) -> list[Individual]:
-        """Return the best of all so far."""
-        best: list[Individual] = tools.selBest(self.individuals + children, self.settings.population)
-        return best
+        """Return the best of all so far, none of them the same network as another."""
+        return best_distinct(self.individuals + children, self.settings.population)
