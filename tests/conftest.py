@@ -23,6 +23,7 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(root))
+        patch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it; tables heed it
         yield root
 
 

@@ -341,7 +341,7 @@ def test_a_search_fits_a_terminal_of_eighty_columns_and_stops_when_asked(tmp_pat
             process.kill()
             process.wait()
     lines = lines_of(written)
-    assert lines[:2] == ["reading the images of digits", "digits: train 120 images, validation 359"]
+    assert lines[:2] == ["reading the images of digits", "digits: train 120 images, validation 100"]
     assert any(re.match(r"runs/digits-1: 9 networks, about .* on disk", line) for line in lines)
     assert "stopping after this epoch; again to stop now" in lines
     assert lines[-1].endswith("evolve.py --resume runs/digits-1")
