@@ -6,18 +6,33 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 
 import dataclasses
 import errno
+import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+
+def leave(*_: object) -> None:
+    """End at once, in one line."""
+    os.write(2, b"evolve.py: stopped\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":  # the imports take seconds, in which no exception is sure to get through
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
+
 from cgp.errors import BadInput
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
+from evaluate.forkserver import prepare
 from evaluate.job import Job, Result
 from evaluate.placement import placement
-from evaluate.pool import Pool
+from evaluate.pool import NoSlotLeft, Pool
 from evaluate.probe import refuse_emulation, resolve_precision
 from evaluate.step import refuse_graphs
 from evaluate.worker import evaluate
@@ -26,7 +41,8 @@ from populations.forecast import dry_run, first_profile, search_bytes, worker_by
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen, interpreter
-from populations.session import Stop, open_session
+from populations.session import open_session
+from populations.stop import Stop, Stopped, stop_at_once
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
@@ -76,8 +92,14 @@ def retry_failed(pool: Pool, store: Store) -> None:
 
 
 def settled(pool: Pool, store: Store) -> Iterator[tuple[Job, Result]]:
-    """Yield jobs that ended. One that was stopped, by the user or a full disk, stays open in the journal."""
-    for job, result in pool.settle(0) if store.has_news else pool.settle():
+    """Yield jobs that ended. One that was stopped, by the user, a full disk or the last slot, stays open."""
+    try:
+        ended = pool.settle(0) if store.has_news else pool.settle()
+    except NoSlotLeft as error:
+        raise BadInput(
+            f"--devices: no slot is left; {error}; check the device, then --resume {store.folder}"
+        ) from error
+    for job, result in ended:
         if result.status != "interrupted":
             yield job, result
         elif result.error:
@@ -110,8 +132,9 @@ def run(config: Config) -> int:
         print(shown(breeding, plan, data, devices[0]))
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
-    slots = local_slots(*placement(devices, *asked, partial(worker_bytes, plan, data)))
-    with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout) as pool:
+    prepare()
+    slots = local_slots(*placement(devices, *asked, partial(worker_bytes, plan, data), print))
+    with Screen(breeding.total) as screen, Pool(slots, evaluate, config.timeout, screen.line) as pool:
         workers = [found | {"precision": plan.recipe.precision} for found in await_ready(slots)]
         store = open_session(config, plan, data, workers, pool.usage())
         screen.slots([(slot.name, worker) for slot, worker in zip(slots, workers, strict=True)])
@@ -131,6 +154,7 @@ def run(config: Config) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0: done, 2: bad input or disk (one line on stderr), 130: stopped."""
+    stop_at_once()
     try:
         return run(parse(sys.argv[1:] if argv is None else argv))
     except BadInput as error:
@@ -140,8 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(error, "errno", None) not in disk and "disk" not in str(error):
             raise
         print(f"evolve.py: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"stopped at once; go on with: {interpreter()} evolve.py --resume RUN", file=sys.stderr)
+    except Stopped as stopped:
+        again = f"at once; go on with: {interpreter()} evolve.py --resume {stopped.folder}"
+        print(f"stopped {again if stopped.folder else 'before the search began'}", file=sys.stderr)
         return 130
     return 2
 

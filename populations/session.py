@@ -1,8 +1,6 @@
-"""A session of driving a run: the run folder opened for it, and how its user ends it."""
+"""A session of driving a run: the run folder opened for it, and what it runs with noted."""
 
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from evaluate.data import Data
@@ -31,19 +29,3 @@ def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str,
     probe = probe_precision(tuple(device_names(config.devices))).milliseconds if automatic else {}
     note_session(folder, config.seed, workers, probe)
     return store
-
-
-class Stop:
-    """Ctrl-C or SIGTERM: once, stop asking and let workers checkpoint; twice, at once."""
-
-    def __init__(self, store: Store) -> None:
-        """Take over both signals; what this driver was asked before still holds."""
-        self.asked, self._file = store.stop_file.exists(), store.stop_file
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        self._file.touch()
