@@ -7,9 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +16,7 @@ from cgp.errors import BadInput
 from evaluate import executors
 from evaluate.executors import ProcessSlot, await_ready, device_names, local_slots
 from evaluate.pool import STOP_SIGNALS
-from evaluate.worker import serve
+from workers import serve_never, serve_on_cpu
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,18 +30,7 @@ def ended() -> Iterator[list[ProcessSlot]]:
         slot.stop()
 
 
-# What workers are told to be, and to do
-
-
-def serve_never(*_: object) -> None:
-    """Hang, as a worker does whose device does not answer."""
-    time.sleep(600)
-
-
-def serve_on_cpu(pipe: "Connection[Any, Any]", kind: str, visible: str | None) -> None:
-    """Be a worker on the CPU that takes itself for one on a GPU's place."""
-    assert kind == "cuda"
-    serve(pipe, "cpu", visible)
+# What workers are told to do
 
 
 def visible_devices(_: None) -> str | None:

@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,8 @@ import torch
 from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
-from evaluate.worker import evaluate, serve
+from evaluate.worker import evaluate
+from workers import serve_late
 
 MakeJob = Callable[..., Job]
 
@@ -86,12 +86,6 @@ def nap_or_hang(job: Job) -> Result:
     if "hang" in job.id:
         time.sleep(3600)
     return nap(job)
-
-
-def serve_late(*arguments: Any) -> None:
-    """Be a worker that needs a second to start."""
-    time.sleep(1)
-    serve(*arguments)
 
 
 class Picky(Exception):

@@ -1,13 +1,11 @@
 """Slots that fail: where their jobs go, when they are retired, and what is left when all are."""
 
-import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from evaluate import pool as pool_module
 from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import NoSlotLeft, Pool
-from evaluate.worker import serve
 from test_pool import nap, nap_or_die, nap_or_hang, numbered, run, statuses
+from workers import serve_so_often, serve_then_hang
 
 MakeJob = Callable[..., Job]
 Answer = Result | Exception
@@ -188,7 +186,7 @@ class LastMoment(Scripted):
     armed = False
 
     @property
-    def ready_at(self) -> float | None:  # type: ignore[override]
+    def ready_at(self) -> float | None:
         """Be up from the beginning."""
         if self.armed and not self.last.done():
             self.last.set_result(Result("ok"))
@@ -202,14 +200,13 @@ def test_a_job_that_has_ended_is_no_timeout(make_job: MakeJob, monkeypatch: pyte
     """It ends between the look at what has ended and the look at what is late."""
     slot = LastMoment("one", [None])
     pool = Pool([slot], never, timeout=1e-9)
-    real = pool_module.wait
 
     def waited(*arguments: Any, **options: Any) -> Any:
-        found = real(*arguments, **options)
+        found = wait(*arguments, **options)
         slot.armed = True
         return found
 
-    monkeypatch.setattr(pool_module, "wait", waited)
+    monkeypatch.setattr("evaluate.pool.wait", waited)
     pool.submit(make_job())
     assert pool.settle() == []
     assert statuses({job.number: result for job, result in pool.settle()}) == {0: "ok"}
@@ -227,25 +224,6 @@ def test_a_driver_that_looks_late_finds_a_job_that_was_in_time(make_job: MakeJob
 
 
 # Real processes
-
-
-def serve_so_often(folder: Path, count: int, pipe: "Connection[Any, Any]", *arguments: Any) -> None:
-    """Be a worker the first `count` times; then fail as on a GPU that fell off the bus."""
-    for n in range(count):
-        with contextlib.suppress(FileExistsError):
-            (folder / f"start-{n}").mkdir()
-            serve(pipe, *arguments)
-            return
-    pipe.send(RuntimeError("CUDA error: no device"))
-
-
-def serve_then_hang(folder: Path, pipe: "Connection[Any, Any]", *arguments: Any) -> None:
-    """Be a worker the first time; then hang."""
-    try:
-        (folder / "start").mkdir()
-    except FileExistsError:
-        time.sleep(600)
-    serve(pipe, *arguments)
 
 
 @pytest.fixture
