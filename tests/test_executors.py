@@ -113,7 +113,10 @@ def test_a_driver_leaves_no_worker_and_no_folder_nor_those_of_drivers_that_were_
     (tmp_path / "cgp-driver-photos").mkdir()
     (tmp_path / "cgp-driver-photos" / "mine.jpg").touch()
     with driver("leaving", **environment) as leaving:  # it closes nothing
-        output, _ = leaving.communicate(timeout=60)
+        try:
+            output, _ = leaving.communicate(timeout=60)
+        finally:
+            leaving.kill()
     os.close(lock)
     assert (leaving.returncode, output) == (0, "")
     assert_gone(mark)
