@@ -5,22 +5,40 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 """
 
 import errno
+import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+
+def leave_when_asked() -> None:
+    """Let every signal to stop end this process at once, in one line: no exception is sure to get through imports."""
+
+    def leave(*_: object) -> None:
+        os.write(2, b"stopped before the search began\n")
+        os._exit(130)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
+if __name__ == "__main__":
+    leave_when_asked()
+
 from cgp.errors import BadInput
 from evaluate.job import Job, Result
-from evaluate.pool import Pool
-from populations.commands import program, search_command
+from evaluate.pool import NoSlotLeft, Pool
+from populations.commands import program
 from populations.config import Config, parse
 from populations.outlook import Outlook
 from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen
-from populations.session import Stop
+from populations.stop import Stop, Stopped, stop_at_once
 from populations.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -78,8 +96,14 @@ def retry_failed(pool: Pool, store: "Store", screen: Screen) -> None:
 
 
 def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
-    """Yield jobs that ended. One that was stopped, by the user, disk or images, stays open in the journal."""
-    for job, result in pool.settle(0) if store.has_news else pool.settle():
+    """Yield jobs that ended. One that was stopped, by the user, disk, images or the last slot, stays open."""
+    try:
+        ended = pool.settle(0) if store.has_news else pool.settle()
+    except NoSlotLeft as error:
+        raise BadInput(
+            f"--devices: no slot is left: {error}; check the devices, then --resume {store.folder}"
+        ) from error
+    for job, result in ended:
         if result.status != "interrupted":
             yield job, result
         elif result.error:
@@ -93,11 +117,15 @@ def run(config: Config) -> int:
     # These import torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
     # do not wait for them.
     from evaluate.executors import await_ready, device_names, local_slots
+    from evaluate.forkserver import prepare
     from evaluate.placement import placement
     from evaluate.worker import evaluate
     from populations.composition import compose, open_session
     from populations.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
 
+    stop_at_once()
+    if not (config.dry_run or config.profile):
+        prepare()
     devices = device_names(config.devices)
     breeding, plan, data = compose(config, devices)
     screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
@@ -107,13 +135,13 @@ def run(config: Config) -> int:
         print(first_profile(breeding, plan, data, devices[0]))
         return 0
     asked = (config.workers, config.workers_per_device, plan.recipe.precision)
-    places, workers = placement(devices, *asked, partial(worker_bytes, plan, data))
+    places, workers = placement(devices, *asked, partial(worker_bytes, plan, data), screen.line)
     if config.dry_run:
         print(dry_run(breeding, plan, data, race, devices[0], workers))
         return 0
     screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
     slots = local_slots(places, workers)
-    with screen, Pool(slots, evaluate, config.timeout) as pool:
+    with screen, Pool(slots, evaluate, config.timeout, screen.line) as pool:
         found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
         forecast = foretell(breeding, plan, data, race, slots)
         store = open_session(config, plan, data, found, pool.usage())
@@ -128,7 +156,7 @@ def run(config: Config) -> int:
             if breeding.heeds_arrival:
                 breeding.recall(store.journal.history())
             finished = search(breeding, Schedule(race, forecast.cost if forecast else None), pool, store, screen)
-        except KeyboardInterrupt:  # asked twice
+        except Stopped:  # asked twice
             screen.stopped(store.folder, at_once=True)
             return 130
         store.end()
@@ -141,6 +169,7 @@ def run(config: Config) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0: done, 2: bad input or disk (one line on stderr), 130: stopped."""
+    leave_when_asked()
     try:
         return run(parse(sys.argv[1:] if argv is None else argv))
     except BadInput as error:
@@ -150,8 +179,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(error, "errno", None) not in disk and "disk" not in str(error):
             raise
         print(f"{program()}: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"stopped at once; go on with: {search_command()} --resume RUN", file=sys.stderr)
+    except Stopped:
+        print("stopped before the search began", file=sys.stderr)
         return 130
     return 2
 
