@@ -15,11 +15,11 @@ import torch
 
 from cgp.errors import BadInput
 from evaluate.forkserver import forget, start_worker
+from evaluate.pool import START_S
 
 Sent = TypeVar("Sent")
 Returned = TypeVar("Returned")
 
-_START_S = 300.0  # a first worker is up after seconds; one that is not by then hangs in its device's driver
 _END_S = 30.0  # a process that was killed is gone at once, unless the system cannot end it
 
 
@@ -168,7 +168,7 @@ def await_ready(slots: Sequence[ProcessSlot]) -> list[dict[str, Any]]:
     found = []
     for slot in slots:
         try:
-            found.append(slot.ready.result(_START_S))
+            found.append(slot.ready.result(START_S))
         except Exception as error:
             raise BadInput(
                 f"--devices: the worker of {slot.name} on {slot.device} did not start: {error!r}; "

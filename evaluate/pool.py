@@ -21,7 +21,8 @@ from evaluate.job import Job, Result
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  #: to end a search; workers leave them to the driver
 TICK_S = 0.2  # how long `settle` waits at most, so that its caller can look at signals
-_START_S = 60.0  # a worker that is started again is up after seconds, or hangs in its device's driver
+START_S = 300.0  #: a first worker is up after seconds; one that is not by then hangs in its device's driver
+_RESTART_S = 60.0  # the same for a later one, when what it reads is in memory
 _STARTS = 2  # in a row that fail before a slot is retired
 
 
@@ -91,7 +92,7 @@ class Pool:
         self._running: dict[Future[Result], _Running] = {}
         self._unstarted: deque[Job] = deque()  # whose worker did not come up
         self._retries: deque[tuple[Job, Slot]] = deque()  # to be tried alone, and where they failed
-        self._begun_at = {slot: slot.began_at for slot in self.slots}  # when the worker of now was begun
+        self._up_by = {slot: slot.began_at + START_S for slot in self.slots}  # when the worker of now must be up
         self._failed_starts = Counter[Slot]()  # in a row
         self._opened_at = time.monotonic()
         self._began_at = min((slot.began_at for slot in self.slots), default=self._opened_at)
@@ -192,7 +193,7 @@ class Pool:
             except RuntimeError as cannot:
                 error = cannot
             else:
-                self._begun_at[slot] = time.monotonic()
+                self._up_by[slot] = time.monotonic() + _RESTART_S
                 self._idle.append(slot)
                 return
         slot.stop()
@@ -205,7 +206,7 @@ class Pool:
         """Return the seconds until a job, or before it the start of its worker, is overdue."""
         now, ready_at = time.monotonic(), running.slot.ready_at
         if ready_at is None:
-            return self._begun_at[running.slot] + _START_S - now
+            return self._up_by[running.slot] - now
         # A worker's own start is not the job's time.
         return math.inf if self.timeout is None else max(running.submitted_at, ready_at) + self.timeout - now
 
@@ -244,7 +245,7 @@ class Pool:
             if self._left(running) > 0 or future.done():
                 continue
             if running.slot.ready_at is None:
-                self._end_start(future, TimeoutError(f"not up after {_START_S:g} s"))
+                self._end_start(future, TimeoutError("it was not up in time"))
                 continue
             self._release(future, "timeout")
             result = Result("timeout", error=f"not done after {self.timeout:g} s")

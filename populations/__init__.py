@@ -7,7 +7,7 @@ schedule     which job runs next
 composition  Config -> strategy, images, the run opened
 cost         what an epoch costs: forecast, then learned
 outlook      how long a search still takes
-session      how its user stops a search
+stop         how its user stops a search
 folder       config.json, environment.json of a run
 lock         who drives a run
 store        the run folder: open, close, snapshot, resume

@@ -29,7 +29,10 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 class Stop:
-    """A signal to stop: once, stop asking and let workers checkpoint; twice, at once (raises Stopped)."""
+    """A signal to stop: once, stop asking and let workers checkpoint; twice, at once (raises Stopped).
+
+    A terminal that is closed may send SIGHUP twice, by the system and by its shell: that is once.
+    """
 
     def __init__(self, store: Store) -> None:
         """Take over the signals; what this driver was asked before still holds."""
@@ -38,7 +41,7 @@ class Stop:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         _leave_terminal(number)
-        if self.asked:
+        if self.asked and number != signal.SIGHUP:
             raise Stopped(self._store.folder)
         self.asked = True
         self._store.stop_file.touch()

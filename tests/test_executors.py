@@ -249,7 +249,7 @@ def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_worker_that_hangs_while_it_starts_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluate.worker.serve", serve_never)
-    monkeypatch.setattr(executors, "_START_S", 0.1)
+    monkeypatch.setattr(executors, "START_S", 0.1)
     slots = local_slots(["cpu"], 1)
     with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cpu did not start: TimeoutError"):
         await_ready(slots)

@@ -100,7 +100,7 @@ def test_workers_end_when_the_driver_is_killed(tmp_path: Path) -> None:
     pids = workers_of(process)
     assert pids
     kill_hard(process)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline, "a worker outlived its driver"
         time.sleep(0.1)
@@ -132,7 +132,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGCONT)
     time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output
 

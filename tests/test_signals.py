@@ -15,6 +15,9 @@ import pytest
 from evaluate.pool import STOP_SIGNALS
 from harness import ROOT, TINY, everyone, program, start, wait_for, workers_of
 from populations import load
+from populations.stop import Stop, Stopped
+from populations.store import Store
+from test_store import PLAN
 
 Process = subprocess.Popen[str]
 
@@ -23,12 +26,15 @@ SHORT = (*TINY, "--generations", "1")
 MORE = ("--epochs", "20", "--population", "6")
 
 
+def signals(process: Process, field: str) -> set[int]:
+    """Return the signals that a driver catches (`SigCgt`) or ignores (`SigIgn`)."""
+    _, _, bits = Path(f"/proc/{process.pid}/status").read_text().partition(f"{field}:")
+    return {number for number in range(1, 32) if int(bits.split(maxsplit=1)[0], 16) >> (number - 1) & 1}
+
+
 def wait_until_caught(process: Process) -> None:
     """Wait until a driver has begun its first lines."""
-    while True:
-        _, _, bits = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")
-        if int(bits.split(maxsplit=1)[0], 16) & 1 << (STOP_SIGNALS[-1] - 1):
-            return
+    while not set(STOP_SIGNALS) <= signals(process, "SigCgt"):
         assert process.poll() is None
         time.sleep(0.002)
 
@@ -79,16 +85,36 @@ def test_a_terminal_that_is_closed_ends_a_search_like_sigterm(tmp_path: Path) ->
     assert set(busy) == {"interrupted"}  # its workers ended their epoch
 
 
+def test_a_second_signal_stops_at_once_unless_it_is_of_a_closed_terminal(tmp_path: Path) -> None:
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    store = Store(tmp_path / "r", PLAN)
+    try:
+        stop = Stop(store)
+        assert not stop.asked
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        assert stop.asked
+        assert store.stop_file.exists()
+        with pytest.raises(Stopped) as stopped:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        store.end()
+    assert stopped.value.folder == tmp_path / "r"
+
+
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process = start(*SHORT, "--run", "r", cwd=tmp_path)
+        process = start(*LONG, "--workers", "1", "--run", "r", cwd=tmp_path)
     finally:
         signal.signal(signal.SIGHUP, before)
     wait_for(tmp_path / "r", "models/*/genome.json", 1, process)
-    os.kill(process.pid, signal.SIGHUP)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
+    ignored = signals(process, "SigIgn")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert signal.SIGHUP in ignored
 
 
 FAILING = """
