@@ -1,5 +1,6 @@
 """Before a search begins: a drawn population as a table, and what the whole will cost."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -202,7 +203,10 @@ def worker_bytes(plan: Plan, data: Data, device: str) -> int:
     median = sorted(_sample(plan), key=lambda graph: graph.flops)[_SAMPLE // 2]
     kind = device.partition(":")[0]
     images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
-    return PROCESS_BYTES[kind] + images + _MARGIN * predicted_bytes(median, plan.recipe)
+    asked = {"graph": median.id, "recipe": dataclasses.asdict(plan.recipe)}
+    # Remembered, since torch takes two seconds to import what predicts.
+    found = remembered(device, asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
+    return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])
 
 
 def _sample(plan: Plan) -> list[Graph]:
