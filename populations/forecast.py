@@ -15,6 +15,7 @@ from evaluate.executors import ProcessSlot
 from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import EVALUATION_BATCH, Numerics
+from evaluate.probe import remembered
 from evaluate.profile import profile
 from evaluate.train import Setting
 from evaluate.worker import settle_process
