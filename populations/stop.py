@@ -4,9 +4,12 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from evaluate.pool import STOP_SIGNALS
-from populations.store import Store
+
+if TYPE_CHECKING:
+    from populations.store import Store
 
 
 class Stopped(KeyboardInterrupt):
@@ -34,7 +37,7 @@ class Stop:
     A terminal that is closed may send SIGHUP twice, by the system and by its shell: that is once.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: "Store") -> None:
         """Take over the signals; what this driver was asked before still holds."""
         self.asked, self._store = store.stop_file.exists(), store
         _heed(self._ask)
