@@ -4,22 +4,40 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 (cgp/network.py).
 """
 
+import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+
+def leave_when_asked() -> None:
+    """Let every signal to stop end this process at once, in one line: no exception is sure to get through imports."""
+
+    def leave(*_: object) -> None:
+        os.write(2, b"stopped before the search began\n")
+        os._exit(130)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
+if __name__ == "__main__":
+    leave_when_asked()
+
 import populations
 from cgp.errors import BadInput
 from evaluate.job import Job, Result
-from evaluate.pool import Pool
+from evaluate.pool import NoSlotLeft, Pool
 from populations.commands import program, search_command
 from populations.config import Config, from_flags, parse
 from populations.observers import Aside, Observer, Observers
 from populations.outlook import Outlook
 from populations.schedule import Schedule
 from populations.screen import Screen
-from populations.session import Stop, Stopped, refusing_disk_said, signals_restored
+from populations.stop import Stop, Stopped, refusing_disk_said, signals_restored, stop_at_once
 from populations.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -76,8 +94,14 @@ def retry_failed(pool: Pool, store: "Store", observers: Observers) -> None:
 
 
 def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
-    """Yield jobs that ended. One that was stopped, by the user, disk or images, stays open in the journal."""
-    for job, result in pool.settle(0) if store.has_news else pool.settle():
+    """Yield jobs that ended. One that was stopped, by the user, disk, images or the last slot, stays open."""
+    try:
+        ended = pool.settle(0) if store.has_news else pool.settle()
+    except NoSlotLeft as error:
+        raise BadInput(
+            f"--devices: no slot is left: {error}; check the devices, then --resume {store.folder}"
+        ) from error
+    for job, result in ended:
         if result.status != "interrupted":
             yield job, result
         elif result.error:
@@ -94,19 +118,16 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
     # do not wait for them.
     from populations.composition import opened
 
-    with (
-        refusing_disk_said(),
-        signals_restored(),
-        screen,
-        Observers([screen, *(Aside(observer) for observer in observers)]) as hearing,
-    ):
+    stop_at_once()
+    heard = Observers([screen, *(Aside(observer) for observer in observers)])
+    with refusing_disk_said(), screen, heard:
         with opened(config, screen) as (breeding, schedule, pool, store):
             if config.retry_failed:
-                retry_failed(pool, store, hearing)
+                retry_failed(pool, store, heard)
             if breeding.heeds_arrival:
                 breeding.recall(store.journal.history())
-            finished = search(breeding, schedule, pool, store, hearing)
-        hearing.end(store.folder, breeding, finished)
+            finished = search(breeding, schedule, pool, store, heard)
+        heard.end(store.folder, breeding, finished)
     return store.folder, finished
 
 
@@ -120,7 +141,8 @@ def run(*, observers: Sequence[Observer] = (), screen: bool = False, **flags: An
     search, which `resume=` goes on with. Only the main thread heeds signals; a file `stop` in the run folder stops
     a search in any.
     """
-    folder, finished = conduct(from_flags(flags), Screen(quiet=not screen), observers)
+    with signals_restored():
+        folder, finished = conduct(from_flags(flags), Screen(quiet=not screen), observers)
     if not finished:
         raise Stopped(folder)
     return populations.load(folder)
@@ -138,6 +160,7 @@ def show(config: Config) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0: done, 2: bad input or disk (one line on stderr), 130: stopped."""
+    leave_when_asked()
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
         if config.dry_run or config.profile:
@@ -148,9 +171,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"{program()}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stopped:  # asked twice, or before the search began
-        folder = stopped.folder if isinstance(stopped, Stopped) else "RUN"
-        print(f"stopped at once; go on with: {search_command()} --resume {folder}", file=sys.stderr)
+    except Stopped as stopped:
+        again = f"at once; go on with: {search_command()} --resume {stopped.folder}"
+        print(f"stopped {again if stopped.folder else 'before the search began'}", file=sys.stderr)
         return 130
 
 

@@ -12,6 +12,7 @@ step        one training step, eager or as a CUDA graph
 train       network, images, recipe, seed -> learning curve
 checkpoint  weights that describe themselves, written atomically
 memory      memory of an evaluation: predicted, its peak, what is free
+control_groups  what memory containers, SLURM, systemd leave a process
 probe       short measurements of a device
 placement   how many workers go on each device
 forecast    what an evaluation will cost
@@ -20,4 +21,5 @@ fitness     objectives by name                      <- a new objective goes here
 worker      `evaluate(job)` -> Result
 pool        slots, deadlines, lost jobs
 executors   where jobs run
+forkserver  the process that workers are forked from
 """

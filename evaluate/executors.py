@@ -1,84 +1,26 @@
-"""Where jobs run: one worker process per slot, pinned to its device before it starts.
-
-On Linux all workers are forked from one server process that has imported torch and has done nothing else:
-a worker is there in a moment, also after a kill, and workers share the memory that the import takes.
-"""
+"""Where jobs run: one worker process per slot, pinned to its device before it starts."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import torch
 
 from cgp.errors import BadInput
-from evaluate import worker
+from evaluate.forkserver import forget, start_worker
+from evaluate.pool import START_S
 
 Sent = TypeVar("Sent")
 Returned = TypeVar("Returned")
 
-if sys.platform == "linux":
-    _CONTEXT = multiprocessing.get_context("forkserver")
-    # torch would import the second with the first optimizer of each worker: 1.2 s, and 110 MB of its own.
-    _CONTEXT.set_forkserver_preload([worker.__name__, "torch._dynamo"])
-else:
-    _CONTEXT = multiprocessing.get_context("spawn")
-
-
-_TURN_S = 0.1  # for the system to end a process that was killed
-_START_S = 300.0  # a worker is up after seconds; one that is not by then hangs in its device's driver
-
-
-@contextlib.contextmanager
-def _as_workers_begin() -> Iterator[None]:
-    """Let a process started meanwhile have one thread, our import path, and nothing of the main module.
-
-    Without that it would import the whole program, of which a worker needs a part.
-    """
-    changes = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    before, main = dict(os.environ), sys.modules["__main__"]
-    os.environ.update(changes)
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        for name in changes:
-            if name in before:
-                os.environ[name] = before[name]
-            else:
-                del os.environ[name]
-
-
-def _start(kind: str, visible: str | None, attempts: int = 5) -> tuple["Connection[Any, Any]", BaseProcess]:
-    """Start a process that serves, and return the pipe to it.
-
-    A fork server that is just dying takes the request and then hangs up; the next finds it dead and starts another.
-    """
-    mine, theirs = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), daemon=True)
-    try:
-        with _as_workers_begin():
-            process.start()
-    except (EOFError, ConnectionError):
-        if attempts == 1:
-            raise
-        time.sleep(_TURN_S)
-        return _start(kind, visible, attempts - 1)
-    finally:
-        theirs.close()  # the worker's death is then the pipe's end
-    return mine, process
+_END_S = 30.0  # a process that was killed is gone at once, unless the system cannot end it
 
 
 class _Worker:
@@ -88,8 +30,10 @@ class _Worker:
         self.ready: Future[dict[str, Any]] = Future()
         self.ready_at: float | None = None
         self._answers: deque[Future[Any]] = deque([self.ready])
-        self._pipe, self._process = _start(kind, visible)
+        self._pipe, self._process = start_worker(kind, visible)
         self._pid = cast(int, self._process.pid)
+        self._ended = self._given_up = False
+        self._why = ""  # it did not start
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -101,32 +45,44 @@ class _Worker:
         try:
             self._pipe.send_bytes(message)
         except OSError as error:
-            raise RuntimeError("the worker has ended") from error
+            raise RuntimeError(f"its process has ended{self._why}") from error
         return future
 
     def _listen(self) -> None:
         """Pass answers on as they come, and in the end that there will be no more."""
         with contextlib.suppress(EOFError, OSError):
             while True:
-                answer = self._pipe.recv()
-                self.ready_at = self.ready_at or time.monotonic()
-                future = self._answers.popleft()
-                if isinstance(answer, RuntimeError):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
-        self._process.join()
+                self._pass_on(self._pipe.recv_bytes())
+        self._process.join(_END_S)
+        code = self._process.exitcode
+        self._ended = code is not None
         while self._answers:
-            ended = f"its process ended with exit code {self._process.exitcode}"
-            self._answers.popleft().set_exception(RuntimeError(ended))
+            self._answers.popleft().set_exception(RuntimeError(f"its process ended with exit code {code}{self._why}"))
+
+    def _pass_on(self, message: bytes) -> None:
+        try:
+            answer = ForkingPickler.loads(message)
+        except Exception as error:  # whatever reading it raises: the job must end
+            answer = RuntimeError(f"its answer cannot be read: {type(error).__name__}: {error}")
+        future = self._answers.popleft()
+        if isinstance(answer, RuntimeError):
+            self._why = self._why if self.ready_at else f" ({answer})"
+            future.set_exception(answer)
+        else:
+            self.ready_at = self.ready_at or time.monotonic()
+            future.set_result(answer)
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does. Raises RuntimeError when the system cannot end it."""
         # Not Process.kill, which does nothing once the fork server has died; the pipe's end is the proof.
         if self._listener.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
-        self._listener.join()
+        self._listener.join(0 if self._given_up else _END_S)
+        if self._listener.is_alive() or not self._ended:
+            self._given_up = True
+            forget(self._process)
+            raise RuntimeError(f"its process {self._pid} was killed and does not end")
 
 
 class ProcessSlot:
@@ -157,13 +113,17 @@ class ProcessSlot:
         return self._worker.submit(function, job)
 
     def restart(self) -> None:
-        """Kill the worker, whatever it does, and start another."""
-        self.stop()
-        self._worker = self._start()
+        """Kill the worker, whatever it does, and start another. Raises RuntimeError when either cannot be done."""
+        self._worker.kill()
+        try:
+            self._worker = self._start()
+        except (OSError, EOFError) as error:
+            raise RuntimeError(f"no process can be started: {error!r}") from error
 
     def stop(self) -> None:
-        """Kill the worker."""
-        self._worker.kill()
+        """Kill the worker; one that the system cannot end is left to it."""
+        with contextlib.suppress(RuntimeError):
+            self._worker.kill()
 
 
 def _visible(index: int) -> str:
@@ -208,7 +168,7 @@ def await_ready(slots: Sequence[ProcessSlot]) -> list[dict[str, Any]]:
     found = []
     for slot in slots:
         try:
-            found.append(slot.ready.result(_START_S))
+            found.append(slot.ready.result(START_S))
         except Exception as error:
             raise BadInput(
                 f"--devices: the worker of {slot.name} on {slot.device} did not start: {error!r}; "

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from cgp.graph import Graph
 from cgp.network import build
+from evaluate.control_groups import free_in_groups
 from evaluate.job import Recipe
 from evaluate.numerics import EVALUATION_BATCH
 
@@ -27,13 +28,7 @@ _LIBC = ctypes.CDLL(None)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
-
-# Of control groups, version 2 and 1: limit, what is used, statistics, and the file pages in them that can go.
-_GROUP_FILES = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
+_MEMINFO, _PROCESS = Path("/proc/meminfo"), Path("/proc/self")
 
 
 def keep_freed_memory() -> None:
@@ -48,18 +43,20 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give the system what this process has freed: other workers may need it, and the next peak is not of this."""
+    """Give the system, and the GPU, what this process has freed.
+
+    Other workers may need it, and the peak of the next job would count it. Raises torch.AcceleratorError after a
+    fault of the GPU that leaves nothing in this process able to use it.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     if hasattr(_LIBC, "malloc_trim"):
         _LIBC.malloc_trim(0)
 
 
 def reset_peak_memory(device: str) -> None:
-    """Start measuring the peak anew, where the system can (CUDA; Linux, for a CPU).
-
-    What an earlier training left in the allocator's cache goes back to the GPU, where other workers may need it.
-    """
+    """Start measuring the peak anew, where the system can (CUDA; Linux, for a CPU)."""
     if device == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR.exists():
         try:
@@ -75,29 +72,18 @@ def peak_memory_mb(device: str) -> float:
     if _STATUS.exists():
         _, _, peak = _STATUS.read_text().partition("VmHWM:")
         return int(peak.split(maxsplit=1)[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts in bytes, others in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def free_bytes(device: str) -> int:
-    """Return the bytes that `device` (`cpu`, `cuda:0`) could still give to workers, within a container's limit."""
+    """Return the bytes that `device` (`cpu`, `cuda:0`) could still give to workers, within this process's limits."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     if _MEMINFO.exists():
         line = next(line for line in _MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))
-        return min(int(line.split()[1]) * 1024, container_free_bytes(_CGROUP))
+        return min(int(line.split()[1]) * 1024, free_in_groups(_PROCESS))
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def container_free_bytes(root: Path) -> int:
-    """Return what the limit of the control group at `root` leaves; `sys.maxsize` where there is no limit."""
-    for limit, used, statistics, cached in _GROUP_FILES:
-        if (root / limit).exists():
-            most, now = ((root / name).read_text().strip() for name in (limit, used))
-            if most == "max":
-                break
-            counts = dict(line.split() for line in (root / statistics).read_text().splitlines())
-            return int(most) - int(now) + int(counts[cached])
-    return sys.maxsize
 
 
 def predicted_bytes(graph: Graph, recipe: Recipe) -> int:

@@ -20,22 +20,26 @@ _NEAR = 0.95  # of the best throughput is as good, with fewer workers
 
 
 def placement(
-    devices: Sequence[str], workers: int | None, per_device: str | None, precision: str, need: Callable[[str], int]
+    devices: Sequence[str],
+    workers: int | None,
+    per_device: str | None,
+    precision: str,
+    need: Callable[[str], int],
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[str], int]:
     """Return the devices over which workers go in turn, and how many workers there are.
 
-    By default one for each device, or where there is only a CPU one for each core that this process may use;
-    else `workers` in all, or `per_device`, a number or `auto`. `need` gives the bytes that a worker on a device
-    is predicted to take; it is asked only then, once for each device. Raises BadInput where the workers asked
-    for cannot fit.
+    By default one for each device, or where there is only a CPU one for each core that this process may use, as
+    far as they fit, which `say` is told in a line where it is fewer; else `workers` in all, or `per_device`, a
+    number or `auto`. `need` gives the bytes that a worker on a device is predicted to take; it is asked only where
+    there may be more than one worker for each of `devices`. Raises BadInput where the workers asked for cannot fit.
     """
     need = cache(need)
     if per_device is None:
-        count = workers if workers is not None else (_cores() if list(devices) == ["cpu"] else len(devices))
-        placed = [devices[n % len(devices)] for n in range(count)]
-        if workers is not None:
-            _refuse_excess("--workers", placed, need)
-        return list(devices), count
+        if workers is None:
+            return list(devices), _by_default(devices, need, say)
+        _refuse_excess("--workers", [devices[n % len(devices)] for n in range(workers)], need)
+        return list(devices), workers
     each = dict[str, int]()
     for device in dict.fromkeys(devices):
         most = max(1, free_bytes(device) // need(device))
@@ -47,6 +51,19 @@ def placement(
 
 def _cores() -> int:
     return int(joblib.cpu_count())  # heeds affinity, and the share of the cores that a container has
+
+
+def _by_default(devices: Sequence[str], need: Callable[[str], int], say: Callable[[str], None]) -> int:
+    if list(devices) != ["cpu"] or (cores := _cores()) == 1:
+        return len(devices)
+    free, bytes_each = free_bytes("cpu"), need("cpu")
+    count = min(cores, max(1, free // bytes_each))
+    if count < cores:
+        say(
+            f"{count} of {cores} cores get a worker: each needs about {bytes_each:,} bytes for networks of median "
+            f"cost, and {free:,} are free"
+        )
+    return count
 
 
 def _refuse_excess(flag: str, placed: Sequence[str], need: Callable[[str], int]) -> None:

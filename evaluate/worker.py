@@ -23,6 +23,7 @@ from evaluate.inherit import inherit
 from evaluate.job import DataSpec, Job, Result, Status
 from evaluate.memory import give_back_memory, keep_freed_memory, peak_memory_mb, reset_peak_memory
 from evaluate.numerics import Numerics, describe_device
+from evaluate.pool import STOP_SIGNALS
 from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
 
@@ -40,7 +41,8 @@ def serve(pipe: "Connection[Any, Any]", device: str, visible: str | None) -> Non
     it must be able to import, with what the function returns; where that raises, with a RuntimeError that
     says so. One CPU thread; ends itself when it cannot start or the driver is gone; leaves signals to the driver.
     """
-    with contextlib.suppress(EOFError, OSError):  # the driver is gone
+    # The driver is gone; or a fault has spoiled the GPU for this process, which its answer has said already.
+    with contextlib.suppress(EOFError, OSError, torch.AcceleratorError):
         started = _answer(_start, device, visible)
         pipe.send(started)
         while not isinstance(started, RuntimeError):
@@ -56,7 +58,8 @@ def _answer(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _start(device: str, visible: str | None) -> dict[str, Any]:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     os.setpgrp()  # what is sent to the driver's whole group, as `timeout` does, must not end trainings
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible

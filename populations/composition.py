@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
+from evaluate.forkserver import prepare
 from evaluate.placement import placement
 from evaluate.pool import Pool, Usage
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
@@ -34,10 +35,13 @@ class Composed(NamedTuple):
     data: Data
     race: Race | None
 
-    def placement(self, config: Config) -> tuple[list[str], int]:
-        """Return the device of each place and the number of workers. Raises BadInput where these find no room."""
+    def placement(self, config: Config, say: Callable[[str], None]) -> tuple[list[str], int]:
+        """Return the device of each place and the number of workers, and `say` where there is room for fewer.
+
+        Raises BadInput where those asked for find none.
+        """
         asked = (config.workers, config.workers_per_device, self.plan.recipe.precision)
-        return placement(self.devices, *asked, partial(worker_bytes, self.plan, self.data))
+        return placement(self.devices, *asked, partial(worker_bytes, self.plan, self.data), say)
 
 
 class Opened(NamedTuple):
@@ -75,7 +79,7 @@ def preview(config: Config, screen: Screen) -> str:
     made = compose(config, screen)
     if config.profile:
         return first_profile(made.breeding, made.plan, made.data, made.devices[0])
-    _, workers = made.placement(config)
+    _, workers = made.placement(config, screen.line)
     return dry_run(made.breeding, made.plan, made.data, made.race, made.devices[0], workers)
 
 
@@ -85,12 +89,13 @@ def opened(config: Config, screen: Screen) -> Iterator[Opened]:
 
     Raises BadInput where one of these cannot be.
     """
+    prepare()
     made = compose(config, screen)
     breeding, plan, data = made.breeding, made.plan, made.data
-    places, workers = made.placement(config)
+    places, workers = made.placement(config, screen.line)
     screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
     slots = local_slots(places, workers)
-    with Pool(slots, evaluate, config.timeout) as pool:
+    with Pool(slots, evaluate, config.timeout, screen.line) as pool:
         found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
         forecast = foretell(breeding, plan, data, made.race, slots)
         store = open_session(config, plan, data, found, pool.usage())

@@ -1,5 +1,6 @@
 """Before a search begins: a drawn population as a table, and what the whole will cost."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -14,6 +15,7 @@ from evaluate.executors import ProcessSlot
 from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import EVALUATION_BATCH, Numerics
+from evaluate.probe import remembered
 from evaluate.profile import profile
 from evaluate.train import Setting
 from evaluate.worker import settle_process
@@ -202,7 +204,10 @@ def worker_bytes(plan: Plan, data: Data, device: str) -> int:
     median = sorted(_sample(plan), key=lambda graph: graph.flops)[_SAMPLE // 2]
     kind = device.partition(":")[0]
     images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
-    return PROCESS_BYTES[kind] + images + _MARGIN * predicted_bytes(median, plan.recipe)
+    asked = {"graph": median.id, "recipe": dataclasses.asdict(plan.recipe)}
+    # Remembered, since torch takes two seconds to import what predicts.
+    found = remembered(device, asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
+    return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])
 
 
 def _sample(plan: Plan) -> list[Graph]:

@@ -69,6 +69,14 @@ def workers_of(process: "subprocess.Popen[str]") -> list[int]:
     return [pid for server in servers for pid in _children(server)]
 
 
+def everyone(process: "subprocess.Popen[str]") -> list[int]:
+    """Return the driver's process and all below it, the lowest first."""
+    found = [process.pid]
+    for pid in found:
+        found += _children(pid)
+    return found[::-1]
+
+
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder
 from evaluate.data import Data, load
+from evaluate.executors import local_slots
 from evaluate.job import OPTIMIZERS, DataSpec, Job
 from evaluate.numerics import EVALUATION_BATCH, Numerics
 from evaluate.train import fresh_network, score, train
 from evaluate.worker import setting_of
+from workers import serve_with_cache
 
 MakeJob = Callable[..., Job]
 
@@ -81,3 +84,27 @@ def test_validation_waits_for_a_gpu_once_it_is_through(make_job: MakeJob) -> Non
             score(network, images, dataclasses.replace(setting_of(job), numerics=Numerics("cuda", "fp32")))
     assert sum(entered) == len(data.splits["train"])
     assert max(entered) == EVALUATION_BATCH
+
+
+def count(folder: Path) -> int:
+    """Return how many files are in `folder`."""
+    return len(list(folder.iterdir()))
+
+
+def test_a_gpus_cache_is_given_back_after_each_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluate.worker.serve", partial(serve_with_cache, tmp_path, None))
+    (slot,) = local_slots(["cpu"], 1)
+    counts = [slot.submit(count, tmp_path).result(60) for _ in range(3)]
+    slot.stop()
+    assert counts == [0, 1, 2]
+
+
+def test_a_worker_ends_when_a_fault_keeps_it_from_giving_its_cache_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluate.worker.serve", partial(serve_with_cache, tmp_path, "an illegal memory access"))
+    (slot,) = local_slots(["cpu"], 1)
+    assert slot.submit(count, tmp_path).result(60) == 0
+    with pytest.raises(RuntimeError, match=r"exit code 0|has ended"):  # 1 after a traceback
+        slot.submit(count, tmp_path).result(60)
+    slot.stop()

@@ -2,22 +2,18 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from cgp.errors import BadInput
-from evaluate import executors
-from evaluate.executors import ProcessSlot, await_ready, device_names, local_slots
+from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
-from evaluate.worker import evaluate, serve
+from evaluate.worker import evaluate
+from workers import serve_late
 
 MakeJob = Callable[..., Job]
 
@@ -58,7 +54,7 @@ def numbered(make_job: MakeJob, count: int) -> list[Job]:
 def nap(job: Job) -> Result:
     """Sleep for a while, or for longer than a worker takes to start where the job's name says `slow`."""
     began = time.time()
-    time.sleep(4 if "slow" in job.id else 0.3)
+    time.sleep(1.5 if "slow" in job.id else 0.1)
     with (Path(job.folder) / "times").open("a") as file:
         file.write(f"{began} {time.time()}\n")
     return Result("ok", metrics={"pid": os.getpid(), "threads": torch.get_num_threads()})
@@ -73,6 +69,11 @@ def nap_or_die(job: Job) -> Result:
     return result
 
 
+def at_once(job: Job) -> Result:
+    """Take no time."""
+    return Result("ok")
+
+
 def nap_or_exit(job: Job) -> Result:
     """Exit in mid-job where the job's name says so."""
     if "exit" in job.id:
@@ -85,17 +86,6 @@ def nap_or_hang(job: Job) -> Result:
     if "hang" in job.id:
         time.sleep(3600)
     return nap(job)
-
-
-def serve_late(*arguments: Any) -> None:
-    """Be a worker that needs a second to start."""
-    time.sleep(1)
-    serve(*arguments)
-
-
-def serve_never(*_: object) -> None:
-    """Hang, as a worker does whose device does not answer."""
-    time.sleep(600)
 
 
 class Picky(Exception):
@@ -158,8 +148,8 @@ def test_the_busy_share_counts_work_alone(slots: list[ProcessSlot], make_job: Ma
     pool = Pool(slots, nap)
     run(pool, [make_job()])
     share = pool.busy_share
-    assert 0.2 < share <= 0.5  # one of two slots
-    time.sleep(0.1)
+    assert 0 < share <= 0.5  # one of two slots
+    time.sleep(0.01)
     assert pool.busy_share < share
 
 
@@ -170,7 +160,7 @@ def test_a_job_that_kills_its_worker_is_tried_alone_then_lost(slots: list[Proces
     jobs = [make_job("slow", 0), make_job("always", 1), *(make_job(str(n), n) for n in range(2, 5))]
     results = run(Pool(slots, nap_or_die), jobs)
     assert statuses(results) == dict.fromkeys(range(5), "ok") | {1: "lost"}
-    assert "vanished twice" in str(results[1].error)
+    assert "vanished, with nothing beside it" in str(results[1].error)
     [(_, slow_ended)] = times(jobs[0])
     [(_, first_ended), (again, again_ended)] = times(jobs[1])
     assert first_ended < slow_ended < again
@@ -217,12 +207,10 @@ def test_a_worker_that_dies_while_idle_costs_no_job(slots: list[ProcessSlot], ma
 
 def test_a_hang_is_killed_and_its_slot_goes_on(slots: list[ProcessSlot], make_job: MakeJob) -> None:
     jobs = [make_job("hang", 0), *(make_job(str(n), n) for n in range(1, 5))]
-    pool = Pool(slots, nap_or_hang, timeout=4)
-    began = time.monotonic()
+    pool = Pool(slots, nap_or_hang, timeout=2)
     results = run(pool, jobs)
-    assert time.monotonic() - began < 15
     assert statuses(results) == dict.fromkeys(range(5), "ok") | {0: "timeout"}
-    assert results[0].error == "not done after 4 s"
+    assert results[0].error == "not done after 2 s"
     assert all(len(times(job)) == 1 for job in jobs[1:])
     after = run(pool, [make_job(f"after {n}", n) for n in range(2)])
     assert len({result.metrics["pid"] for result in after.values()}) == 2
@@ -242,7 +230,7 @@ def test_a_workers_start_is_not_the_jobs_time(
 ) -> None:
     monkeypatch.setattr("evaluate.worker.serve", serve_late)
     began = time.monotonic()
-    with Pool(local_slots(["cpu"], 1), nap, timeout=0.5) as pool:
+    with Pool(local_slots(["cpu"], 1), at_once, timeout=0.9) as pool:
         assert run(pool, [make_job()])[0].status == "ok"
         assert time.monotonic() - began > 1
 
@@ -261,114 +249,6 @@ def test_closing_the_pool_ends_every_worker(cache_root: Path, make_job: MakeJob)
             os.kill(pid, 0)
 
 
-DRIVER = """
-import sys, time
-from evaluate.executors import await_ready, local_slots
-slots = local_slots(["cpu"], 2)
-if sys.argv[1] == "ready":
-    await_ready(slots)
-print("go", flush=True)
-time.sleep(600)
-"""
-
-
-def marked(mark: str) -> list[int]:
-    """Return the processes that have `mark` in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_text():
-                found.append(int(folder.name))
-        except OSError:  # another user's, or gone
-            continue
-    return found
-
-
-@pytest.mark.parametrize(("moment", "seconds"), [("ready", 5), ("starting", 20)])
-def test_workers_end_with_a_driver_that_was_killed(tmp_path: Path, moment: str, seconds: float) -> None:
-    mark = f"driver of {tmp_path}"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "CGP_TEST_MARK": mark}
-    arguments = [sys.executable, "-c", DRIVER, moment]
-    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        driver.stdout.readline()
-        before = marked(mark)
-        driver.kill()
-    assert len(before) >= 3  # the driver and its workers
-    deadline = time.monotonic() + seconds
-    while marked(mark) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    left = marked(mark)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert left == []
-
-
-WITHOUT_SERVER = """
-import os, signal, sys
-from pathlib import Path
-from evaluate.executors import await_ready, local_slots
-
-def state(pid, field):
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(line for line in lines if line.startswith(field)).split()[1]
-
-slots = local_slots(["cpu"], 2)
-one, other = [found["pid"] for found in await_ready(slots)]
-os.kill(int(state(one, "PPid")), signal.SIGKILL)
-slots[1].restart()
-again = await_ready(slots[1:])[0]["pid"]
-slots[0].restart()
-gone = not Path(f"/proc/{one}").exists() or state(one, "State") == "Z"
-print("gone" if gone else "alive", len({one, other, again}), len(await_ready(slots)))
-for slot in slots:
-    slot.stop()
-"""
-
-
-def test_workers_are_ended_and_started_though_their_server_has_died() -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", WITHOUT_SERVER]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout == "gone 3 2\n", done.stderr
-
-
-# Devices
-
-
-def test_devices_are_named_with_commas() -> None:
-    assert device_names("cpu") == ["cpu"]
-    assert device_names("cpu, cpu") == ["cpu", "cpu"]
-    assert device_names("auto")
-
-
-@pytest.mark.parametrize("devices", ["cuda:99", "cpu,gpu", "", "cuda"])
-def test_an_unknown_device_is_refused_with_what_there_is(devices: str) -> None:
-    with pytest.raises(BadInput, match=r"--devices: no device .*; this machine has cpu") as caught:
-        device_names(devices)
-    assert repr(devices.split(",")[-1]) in str(caught.value)
-
-
-def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    slots = local_slots(["cuda:99"], 1)
-    with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cuda:99 did not start: ") as caught:
-        await_ready(slots)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(RuntimeError, match="its process ended"):  # it takes no jobs either
-        slots[0].submit(str, 1).result(30)
-    slots[0].stop()
-
-
-def test_a_worker_that_hangs_while_it_starts_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluate.worker.serve", serve_never)
-    monkeypatch.setattr(executors, "_START_S", 0.1)
-    slots = local_slots(["cpu"], 1)
-    with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cpu did not start: TimeoutError"):
-        await_ready(slots)
-    slots[0].stop()
-
-
 def test_a_fault_that_spoils_the_device_ends_the_worker(monkeypatch: pytest.MonkeyPatch, make_job: MakeJob) -> None:
     def spoil(*_: object) -> None:
         raise torch.AcceleratorError("an illegal memory access was encountered")
@@ -385,10 +265,3 @@ def test_the_time_in_which_workers_start_is_the_pools() -> None:
     taken = time.monotonic() - began
     with Pool(slots, evaluate) as pool:
         assert pool.usage().wall >= 0.99 * taken
-
-
-def test_fewer_workers_than_devices_are_refused() -> None:
-    with pytest.raises(BadInput, match="--workers: 1; expected at least one for each of cpu, cuda:0"):
-        local_slots(["cpu", "cuda:0"], 1)
-    with pytest.raises(BadInput, match="--workers: 0;"):
-        local_slots(["cpu"], 0)

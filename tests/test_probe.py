@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import joblib
 import pytest
 import torch
 
@@ -15,9 +16,10 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate import placement as placing
 from evaluate import probe
+from evaluate.control_groups import free_in_groups
 from evaluate.executors import ProcessSlot
 from evaluate.job import recipe
-from evaluate.memory import container_free_bytes, free_bytes, predicted_bytes
+from evaluate.memory import free_bytes, predicted_bytes
 from evaluate.numerics import Numerics, native_precisions
 from evaluate.placement import fewest_near_best, placement, throughput
 from harness import TINY, program
@@ -85,8 +87,9 @@ def test_only_fp16_scales_its_loss() -> None:
 # Workers per device
 
 
-def test_workers_by_default_as_asked_and_automatic() -> None:
-    cores = len(os.sched_getaffinity(0))
+def test_workers_by_default_as_asked_and_automatic(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = 6
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
 
     def places(devices: list[str], workers: int | None = None, each: str | None = None) -> tuple[list[str], int]:
         return placement(devices, workers, each, "fp32", lambda _: 1)
@@ -182,35 +185,79 @@ def test_a_profile_shows_phases_and_operators_and_writes_nothing(tmp_path: Path)
 
 # Memory
 
+V2 = {"memory.max": "900", "memory.current": "500", "memory.stat": "anon 300\ninactive_file 120"}
+V1 = {
+    "memory.limit_in_bytes": "900",
+    "memory.usage_in_bytes": "500",
+    "memory.stat": "cache 150\ntotal_inactive_file 120",
+}
+NONE_V2 = {"memory.max": "max", "memory.current": "500", "memory.stat": "inactive_file 120"}
+TIGHT_V2 = V2 | {"memory.max": "600"}
+
+
+def process_in(folder: Path, groups: str, mounts: str, files: dict[str, dict[str, str]]) -> Path:
+    """Lay out control groups, mounted at `top` in `folder`, and what `/proc` says of a process in them."""
+    for group, contents in files.items():
+        (folder / "top" / group).mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            (folder / "top" / group / name).write_text(f"{text}\n")
+    process = folder / "process"
+    process.mkdir()
+    (process / "cgroup").write_text(groups)
+    others = "23 1 0:22 / /proc rw,nosuid - proc proc rw\n"
+    (process / "mountinfo").write_text(others + mounts.format(top=folder / "top"))
+    return process
+
+
+UNIFIED = "30 23 0:26 / {top} rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+MEMORY = "35 31 0:32 {root} {{top}} rw,relatime - cgroup cgroup rw,memory\n"
+CPU = "32 31 0:29 / {top} rw,relatime - cgroup cgroup rw,cpu\n"
+
 
 @pytest.mark.parametrize(
-    ("files", "free"),
+    ("groups", "mounts", "files", "free"),
     [
-        ({"memory.max": "900", "memory.current": "500", "memory.stat": "anon 300\ninactive_file 120"}, 520),
-        ({"memory.max": "max", "memory.current": "500", "memory.stat": "inactive_file 120"}, sys.maxsize),
-        (
-            {
-                "memory/memory.limit_in_bytes": "900",
-                "memory/memory.usage_in_bytes": "500",
-                "memory/memory.stat": "cache 150\ntotal_inactive_file 120",
-            },
+        pytest.param("0::/\n", UNIFIED, {".": V2}, 520, id="a container, version 2"),
+        pytest.param("0::/user/job\n", UNIFIED, {"user": NONE_V2, "user/job": V2}, 520, id="its own group"),
+        pytest.param("0::/user/job\n", UNIFIED, {"user": V2, "user/job": NONE_V2}, 520, id="a group above"),
+        pytest.param("0::/user/job\n", UNIFIED, {"user": TIGHT_V2, "user/job": V2}, 220, id="the tightest"),
+        pytest.param("0::/user/job\n", UNIFIED, {"user": V2, "user/other": TIGHT_V2}, 520, id="not another's"),
+        pytest.param("0::/user\n", UNIFIED, {"user": NONE_V2}, sys.maxsize, id="no limit"),
+        pytest.param("0::/\n", UNIFIED, {".": {}}, sys.maxsize, id="the system's top group"),
+        pytest.param("0::/../outside\n", UNIFIED, {".": V2}, 520, id="a path outside of what is mounted"),
+        pytest.param(
+            "4:cpu:/a\n3:memory:/slurm/job_1\n0::/\n",
+            MEMORY.format(root="/"),
+            {"slurm/job_1": V1},
             520,
+            id="version 1",
         ),
-        ({}, sys.maxsize),
+        pytest.param(
+            "3:memory:/docker/1/sub\n",
+            MEMORY.format(root="/docker/1"),
+            {"sub": V1},
+            520,
+            id="below a container's top",
+        ),
+        pytest.param("3:memory:/docker/1\n", MEMORY.format(root="/"), {".": V1}, 520, id="a path that is not shown"),
+        pytest.param("3:cpu,memory:/a\n", CPU, {"a": V1}, sys.maxsize, id="another controller's mount"),
+        pytest.param("0::/a\n", UNIFIED, {"a": TIGHT_V2 | {"memory.current": "800"}}, 0, id="more used than allowed"),
     ],
 )
-def test_a_container_leaves_its_limit_less_what_is_used(tmp_path: Path, files: dict[str, str], free: int) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(f"{text}\n")
-    assert container_free_bytes(tmp_path) == free
+def test_control_groups_leave_their_tightest_limit_less_what_is_used(
+    tmp_path: Path, groups: str, mounts: str, files: dict[str, dict[str, str]], free: int
+) -> None:
+    assert free_in_groups(process_in(tmp_path, groups, mounts, files)) == free
 
 
-def test_free_memory_is_within_the_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_there_are_no_control_groups_there_is_no_limit(tmp_path: Path) -> None:
+    assert free_in_groups(tmp_path) == sys.maxsize
+
+
+def test_free_memory_is_within_the_machines_and_its_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < free_bytes("cpu") <= machine
-    (tmp_path / "memory.max").write_text("1000")
-    (tmp_path / "memory.current").write_text("400")
-    (tmp_path / "memory.stat").write_text("inactive_file 0")
-    monkeypatch.setattr("evaluate.memory._CGROUP", tmp_path)
-    assert free_bytes("cpu") == 600
+    monkeypatch.setattr("evaluate.memory._PROCESS", process_in(tmp_path, "0::/\n", UNIFIED, {".": V2}))
+    assert free_bytes("cpu") == 520
+    monkeypatch.setattr("evaluate.memory._MEMINFO", tmp_path / "none")
+    assert free_bytes("cpu") == machine

@@ -19,7 +19,7 @@ from populations.config import from_flags, parse
 from populations.observers import Observer
 from populations.outlook import Standing
 from populations.record import Generation, Record
-from populations.session import Stopped
+from populations.stop import Stopped
 from populations.strategies import Strategy
 
 FLAGS: dict[str, Any] = {

@@ -16,6 +16,7 @@ from harness import (
     ROOT,
     TINY,
     assert_same_run,
+    everyone,
     kill_hard,
     killed_and_resumed,
     make_images,
@@ -99,7 +100,7 @@ def test_workers_end_when_the_driver_is_killed(tmp_path: Path) -> None:
     pids = workers_of(process)
     assert pids
     kill_hard(process)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline, "a worker outlived its driver"
         time.sleep(0.1)
@@ -109,9 +110,11 @@ def test_workers_end_when_the_driver_is_killed(tmp_path: Path) -> None:
 def test_a_signal_to_all_its_processes_checkpoints_and_resumes(
     reference: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
+    """As a system sends it to a control group: workers, in groups of their own, get it, too."""
     process = start(*TINY, "--workers", "1", "--run", "r", cwd=tmp_path)
     wait_for(tmp_path / "r", "models/*/curve.csv", 2, process)
-    os.killpg(process.pid, number)
+    for pid in everyone(process):
+        os.kill(pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "evolve.py --resume r\n" in output
@@ -129,7 +132,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGCONT)
     time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output
 
