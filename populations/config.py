@@ -156,7 +156,9 @@ def parser() -> argparse.ArgumentParser:
     )
     groups = {name: made.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in FLAGS)}
     for flag in FLAGS:
-        shown = flag.help if flag.default in (None, False) else f"{flag.help} [default: {flag.default}]"
+        shown = (
+            flag.help if flag.default is None or flag.default is False else f"{flag.help} [default: {flag.default}]"
+        )
         options: dict[str, Any] = {"help": shown.replace("%", "%%")}
         if flag.type is bool:
             options["action"] = argparse.BooleanOptionalAction
