@@ -4,14 +4,12 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 (cgp/network.py).
 """
 
-import errno
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 
 def leave_when_asked() -> None:
@@ -29,23 +27,24 @@ def leave_when_asked() -> None:
 if __name__ == "__main__":
     leave_when_asked()
 
+import populations
 from cgp.errors import BadInput
 from evaluate.job import Job, Result
 from evaluate.pool import NoSlotLeft, Pool
-from populations.commands import program
-from populations.config import Config, parse
+from populations.commands import program, search_command
+from populations.config import Config, from_flags, parse
+from populations.observers import Aside, Observer, Observers
 from populations.outlook import Outlook
-from populations.racing import Race, rungs_of
 from populations.schedule import Schedule
 from populations.screen import Screen
-from populations.stop import Stop, Stopped, stop_at_once
+from populations.stop import Stop, Stopped, refusing_disk_said, signals_restored, stop_at_once
 from populations.strategies import Strategy
 
 if TYPE_CHECKING:
     from populations.store import Store
 
 
-def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", screen: Screen) -> bool:
+def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", observers: Observers) -> bool:
     """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
     stop = Stop(store)
     outlook = Outlook(schedule, pool, breeding, store.plan.recipe.epochs)
@@ -61,17 +60,16 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", s
         store.note_usage(pool.usage())  # on the disk with the results that follow
         for job, result in ended:
             store.close(job, result)
-        screen.ended(len(ended))
         for record in store.news():  # from the pool, the journal or the cache
             schedule.hear(record)
-            screen.told(record)
+            observers.told(record)
             for finished in breeding.tell(record):
                 store.snapshot(finished)
-                screen.generation(finished)
+                observers.generation(finished)
             store.set_best(breeding.best, record)
         if stop.asked:
-            screen.stopping()
-        screen.update(pool, breeding, outlook)
+            observers.stopping()
+        observers.update(outlook)
     return breeding.done
 
 
@@ -81,7 +79,7 @@ def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
         pool.submit(schedule.pop())
 
 
-def retry_failed(pool: Pool, store: "Store", screen: Screen) -> None:
+def retry_failed(pool: Pool, store: "Store", observers: Observers) -> None:
     """Train again, before the search goes on, what did not end ok in finished generations."""
     jobs, stop = store.retry_failed(), Stop(store)
     while (jobs and not stop.asked) or pool.busy:
@@ -89,7 +87,7 @@ def retry_failed(pool: Pool, store: "Store", screen: Screen) -> None:
             pool.submit(jobs.pop())
         ended = list(settled(pool, store))
         if stop.asked:
-            screen.stopping()
+            observers.stopping()
         store.note_usage(pool.usage())
         for job, result in ended:
             store.close_retry(job, result)
@@ -110,79 +108,73 @@ def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
             raise BadInput(f"{result.error}, then --resume {store.folder}")
 
 
-def run(config: Config) -> int:
-    """Run the search that `config` asks for and return the exit code."""
-    screen = Screen()
+def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) -> tuple[Path, bool]:
+    """Search as `config` asks; return the folder of the run, and whether the search was finished or stopped.
+
+    Raises BadInput for what cannot be used, and Stopped where the user wants no more at once.
+    """
     screen.doing(f"reading the images of {config.dataset}")
-    # These import torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
+    # This imports torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
     # do not wait for them.
-    from evaluate.executors import await_ready, device_names, local_slots
-    from evaluate.forkserver import prepare
-    from evaluate.placement import placement
-    from evaluate.worker import evaluate
-    from populations.composition import compose, open_session
-    from populations.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
+    from populations.composition import opened
 
     stop_at_once()
-    if not (config.dry_run or config.profile):
-        prepare()
-    devices = device_names(config.devices)
-    breeding, plan, data = compose(config, devices)
-    screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
-    rungs = rungs_of(config.rungs, plan.recipe) if config.racing else ()
-    race = Race(rungs, config.population) if rungs else None
-    if config.profile:
-        print(first_profile(breeding, plan, data, devices[0]))
-        return 0
-    asked = (config.workers, config.workers_per_device, plan.recipe.precision)
-    places, workers = placement(devices, *asked, partial(worker_bytes, plan, data), screen.line)
-    if config.dry_run:
-        print(dry_run(breeding, plan, data, race, devices[0], workers))
-        return 0
-    screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
-    slots = local_slots(places, workers)
-    with screen, Pool(slots, evaluate, config.timeout, screen.line) as pool:
-        found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
-        forecast = foretell(breeding, plan, data, race, slots)
-        store = open_session(config, plan, data, found, pool.usage())
-        screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
-        screen.begin(breeding.total)
-        screen.folder(store.folder, search_bytes(breeding, plan, len(slots)), str(forecast) if forecast else None)
-        if forecast and forecast.warning:
-            screen.line(forecast.warning)
-        try:
+    heard = Observers([screen, *(Aside(observer) for observer in observers)])
+    with refusing_disk_said(), screen, heard:
+        with opened(config, screen) as (breeding, schedule, pool, store):
             if config.retry_failed:
-                retry_failed(pool, store, screen)
+                retry_failed(pool, store, heard)
             if breeding.heeds_arrival:
                 breeding.recall(store.journal.history())
-            finished = search(breeding, Schedule(race, forecast.cost if forecast else None), pool, store, screen)
-        except Stopped:  # asked twice
-            screen.stopped(store.folder, at_once=True)
-            return 130
-        store.end()
-        if finished:
-            screen.end(store.folder, breeding)
-            return 0
-        screen.stopped(store.folder)
-        return 130
+            finished = search(breeding, schedule, pool, store, heard)
+        heard.end(store.folder, breeding, finished)
+    return store.folder, finished
+
+
+def run(*, observers: Sequence[Observer] = (), screen: bool = False, **flags: Any) -> "populations.Run":
+    """Search from Python and return the run: `evolve.run(dataset="digits", num_max_depth=30, seed=1)`.
+
+    `flags` are those of the command line with underscores; None stands for one that is not given. Each of
+    `observers` hears of the search in a thread of its own; `screen` shows what the command shows.
+
+    Raises BadInput, one line, for what cannot be used, and Stopped, a KeyboardInterrupt, when the user stops the
+    search, which `resume=` goes on with. Only the main thread heeds signals; a file `stop` in the run folder stops
+    a search in any.
+    """
+    with signals_restored():
+        folder, finished = conduct(from_flags(flags), Screen(quiet=not screen), observers)
+    if not finished:
+        raise Stopped(folder)
+    return populations.load(folder)
+
+
+def show(config: Config) -> None:
+    """Show what `--dry-run` or `--profile` asks for."""
+    screen = Screen()
+    screen.doing(f"reading the images of {config.dataset}")
+    from populations.composition import preview  # imports torch
+
+    with refusing_disk_said():
+        print(preview(config, screen))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0: done, 2: bad input or disk (one line on stderr), 130: stopped."""
     leave_when_asked()
     try:
-        return run(parse(sys.argv[1:] if argv is None else argv))
+        config = parse(sys.argv[1:] if argv is None else argv)
+        if config.dry_run or config.profile:
+            show(config)
+            return 0
+        _, finished = conduct(config, Screen())
+        return 0 if finished else 130
     except BadInput as error:
         print(f"{program()}: error: {error}", file=sys.stderr)
-    except (OSError, sqlite3.OperationalError) as error:
-        disk = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-        if getattr(error, "errno", None) not in disk and "disk" not in str(error):
-            raise
-        print(f"{program()}: error: cannot write: {error}; free some space, then --resume", file=sys.stderr)
-    except Stopped:
-        print("stopped before the search began", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        again = f"at once; go on with: {search_command()} --resume {stopped.folder}"
+        print(f"stopped {again if stopped.folder else 'before the search began'}", file=sys.stderr)
         return 130
-    return 2
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from evaluate.pool import Pool
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, score, train
 from evaluate.worker import evaluate, settle_process
+from populations.observers import Observers
 from populations.outlook import Outlook
 from populations.racing import Race, default_rungs
 from populations.record import Record
 from populations.schedule import Schedule
-from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
@@ -58,16 +58,16 @@ ARMS = {
 }
 
 
-class _Incumbents(Screen):
+class _Incumbents(Observers):
     """Notes when each new best network was known."""
 
     def __init__(self, breeding: Strategy) -> None:
-        super().__init__(breeding.total)
+        super().__init__()
         self.breeding, self.began = breeding, time.perf_counter()
         self.found: list[tuple[float, Record]] = []
 
-    def update(self, pool: Pool, strategy: Strategy, outlook: Outlook) -> None:
-        best = strategy.best
+    def update(self, outlook: Outlook) -> None:
+        best = self.breeding.best
         if best is not None and (not self.found or best.id != self.found[-1][1].id):
             self.found.append((time.perf_counter() - self.began, best))
 

@@ -11,6 +11,7 @@ from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Recipe, Result, recipe
 from evaluate.pool import Pool
 from evolve import search
+from populations.observers import Observers
 from populations.record import Record
 from populations.schedule import Schedule
 from populations.screen import Screen
@@ -55,14 +56,14 @@ def timed_search(
     plan = Plan(space, trained or recipe("fast"), DIGITS, 0, False, "all")
     breeding = strategy(kind, Settings(space, objectives("val_accuracy,params"), 0, size, size, count, 0.05))
     tally = _Tally(breeding.total)
-    return Searched(silently(breeding, Schedule(), pool, Store(folder, plan), tally), tally.trained)
+    return Searched(silently(breeding, Schedule(), pool, Store(folder, plan), Observers([tally])), tally.trained)
 
 
-def silently(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, screen: Screen) -> float:
+def silently(breeding: Strategy, schedule: Schedule, pool: Pool, store: Store, observers: Observers) -> float:
     """Search to the end, show nothing, end the store and return the seconds that the search took."""
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        search(breeding, schedule, pool, store, screen)
+        search(breeding, schedule, pool, store, observers)
     seconds = time.perf_counter() - started
     store.end()
     return seconds

@@ -22,6 +22,7 @@ from evaluate.pool import Pool
 from populations import load
 from populations.folder import create_run
 from populations.journal import Journal
+from populations.observers import Observers
 from populations.record import Candidate
 from populations.schedule import Schedule
 from populations.screen import Screen
@@ -157,7 +158,7 @@ def search_here(folder: Path, networks: int) -> float:
         SPACE, objectives("val_accuracy,params"), 0, POPULATION, POPULATION, networks // POPULATION, 0.05
     )
     breeding, pool = strategy("mu-plus-lambda", settings), Pool([Here(), Here()], nothing)
-    return 1000 * silently(breeding, Schedule(), pool, Store(folder, PLAN), Screen(networks)) / networks
+    return 1000 * silently(breeding, Schedule(), pool, Store(folder, PLAN), Observers([Screen(networks)])) / networks
 
 
 def benchmark(quick: bool) -> Benchmark:

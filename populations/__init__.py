@@ -7,17 +7,17 @@ schedule     which job runs next
 composition  Config -> strategy, images, the run opened
 cost         what an epoch costs: forecast, then learned
 outlook      how long a search still takes
-stop         how its user stops a search
+stop         how its user, or a disk, stops a search
 folder       config.json, environment.json of a run
 lock         who drives a run
 store        the run folder: open, close, snapshot, resume
 journal      run.sqlite
 ledger       where the slots' time went
-frame        run -> pandas: `load(RUN)`
+frame        run -> pandas: `load(RUN)`; columns, what its columns mean
 config       flags, TOML file -> Config
 commands     what to type to search, and to look into runs
 forecast     what a search will cost
-screen       what a search shows while it runs
+observers    what hears of a search while it runs; screen, what it shows
 spoken       durations and sizes as one says them
 replay       score or train a recorded model again
 replaying    the command `replay`; progress, how far its training is

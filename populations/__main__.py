@@ -14,7 +14,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
-from populations.config import OneLineParser
+from populations.commands import OneLineParser
 from populations.frame import Run, load
 from populations.ledger import ledger
 

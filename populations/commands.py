@@ -1,8 +1,12 @@
-"""How the user started this program, and so what to type next: `python evolve.py`, or the installed `cgp-evolve`."""
+"""Command lines: what to type next here (`python evolve.py`, or the installed `cgp-evolve`), errors of one line."""
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+from cgp.errors import BadInput, did_you_mean
 
 _INSTALLED = ("cgp-evolve", "cgp-populations")  # as setup.cfg names them
 _SCRIPT = Path(__file__).parents[1] / "evolve.py"
@@ -41,3 +45,14 @@ def _typed(path: Path) -> str:
     if path.is_relative_to(Path.cwd()):
         return str(path.relative_to(Path.cwd()))
     return path.name if shutil.which(path.name) == str(path) else str(path)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Raises BadInput, a line with the closest flag, where argparse would print its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BadInput with `message`, and for an unknown flag the closest one."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
+            message = f"{unknown[0]}: no such flag{did_you_mean(unknown[0], self._option_string_actions)}"
+        raise BadInput(f"{message}; see --help")

@@ -1,24 +1,61 @@
-"""What a configuration becomes: a strategy, images, and the run folder opened for a session."""
+"""What a configuration becomes: a strategy, images, workers, and the run folder opened for a session."""
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evaluate.data import Data, load
-from evaluate.executors import device_names
+from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
-from evaluate.pool import Usage
+from evaluate.forkserver import prepare
+from evaluate.placement import placement
+from evaluate.pool import Pool, Usage
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
 from evaluate.step import refuse_graphs
+from evaluate.worker import evaluate
 from populations.config import Config
 from populations.folder import create_next_run, create_run, note_session, renew_run
+from populations.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
+from populations.racing import Race, rungs_of
+from populations.schedule import Schedule
+from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
 
-def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
+class Composed(NamedTuple):
+    """What a search is made of before it has workers."""
+
+    devices: list[str]
+    breeding: Strategy
+    plan: Plan
+    data: Data
+    race: Race | None
+
+    def placement(self, config: Config, say: Callable[[str], None]) -> tuple[list[str], int]:
+        """Return the device of each place and the number of workers, and `say` where there is room for fewer.
+
+        Raises BadInput where those asked for find none.
+        """
+        asked = (config.workers, config.workers_per_device, self.plan.recipe.precision)
+        return placement(self.devices, *asked, partial(worker_bytes, self.plan, self.data), say)
+
+
+class Opened(NamedTuple):
+    """What the loop of a search drives."""
+
+    breeding: Strategy
+    schedule: Schedule
+    pool: Pool
+    store: Store
+
+
+def compose(config: Config, screen: Screen) -> Composed:
     """Return what breeds, what every job has in common, and the images, or raise BadInput."""
-    recipe, spec = config.recipe(), config.data()
+    devices, recipe, spec = device_names(config.devices), config.recipe(), config.data()
     refuse_emulation(recipe.precision, devices)
     refuse_graphs(recipe, devices)
     goals = objectives(config.objectives)
@@ -31,7 +68,47 @@ def compose(config: Config, devices: list[str]) -> tuple[Strategy, Plan, Data]:
         space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit, data.fingerprint
     )
     breeding = strategy(config.strategy, settings)
-    return FinalRanking(breeding) if config.inherit else breeding, plan, data
+    breeding = FinalRanking(breeding) if config.inherit else breeding
+    rungs = rungs_of(config.rungs, recipe) if config.racing else ()
+    screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
+    return Composed(devices, breeding, plan, data, Race(rungs, config.population) if rungs else None)
+
+
+def preview(config: Config, screen: Screen) -> str:
+    """Return what `--profile` or `--dry-run` shows."""
+    made = compose(config, screen)
+    if config.profile:
+        return first_profile(made.breeding, made.plan, made.data, made.devices[0])
+    _, workers = made.placement(config, screen.line)
+    return dry_run(made.breeding, made.plan, made.data, made.race, made.devices[0], workers)
+
+
+@contextlib.contextmanager
+def opened(config: Config, screen: Screen) -> Iterator[Opened]:
+    """Start the workers, forecast the search and open its run; in the end stop them and close it.
+
+    Raises BadInput where one of these cannot be.
+    """
+    prepare()
+    made = compose(config, screen)
+    breeding, plan, data = made.breeding, made.plan, made.data
+    places, workers = made.placement(config, screen.line)
+    screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
+    slots = local_slots(places, workers)
+    with Pool(slots, evaluate, config.timeout, screen.line) as pool:
+        found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
+        forecast = foretell(breeding, plan, data, made.race, slots)
+        store = open_session(config, plan, data, found, pool.usage())
+        try:
+            screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
+            screen.begin(breeding.total)
+            wanted = search_bytes(breeding, plan, len(slots))
+            screen.folder(store.folder, wanted, str(forecast) if forecast else None)
+            if forecast and forecast.warning:
+                screen.line(forecast.warning)
+            yield Opened(breeding, Schedule(made.race, forecast.cost if forecast else None), pool, store)
+        finally:
+            store.end()
 
 
 def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str, Any]], startup: Usage) -> Store:

@@ -2,11 +2,12 @@
 
 import argparse
 import dataclasses
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.errors import BadInput, did_you_mean
@@ -25,7 +26,7 @@ from evaluate.job import (
     recipe,
 )
 from populations.checks import check_flags, check_names
-from populations.commands import populations_command, program
+from populations.commands import OneLineParser, populations_command, program
 from populations.folder import read_json
 from populations.strategies import STRATEGIES
 
@@ -144,17 +145,6 @@ class Config:
         return self.values | {name: getattr(recipe, name) for name in _RECIPE_FIELDS}
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Raises BadInput, a line with the closest flag, where argparse would print its usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BadInput with `message`, and for an unknown flag the closest one."""
-        unknown = message.removeprefix("unrecognized arguments: ").split()
-        if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
-            message = f"{unknown[0]}: no such flag{did_you_mean(unknown[0], self._option_string_actions)}"
-        raise BadInput(f"{message}; see --help")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `evolve.py`; a flag that is not given leaves no value."""
     made = OneLineParser(
@@ -166,7 +156,9 @@ def parser() -> argparse.ArgumentParser:
     )
     groups = {name: made.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in FLAGS)}
     for flag in FLAGS:
-        shown = flag.help if flag.default in (None, False) else f"{flag.help} [default: {flag.default}]"
+        shown = (
+            flag.help if flag.default is None or flag.default is False else f"{flag.help} [default: {flag.default}]"
+        )
         options: dict[str, Any] = {"help": shown.replace("%", "%%")}
         if flag.type is bool:
             options["action"] = argparse.BooleanOptionalAction
@@ -191,8 +183,27 @@ def parse(argv: Sequence[str]) -> Config:
 
     Raises BadInput for unknown flags, values of the wrong type, and a resume with other search flags.
     """
-    dashed = [_dashed(argument) for argument in argv]
-    given = vars(parser().parse_args(dashed))
+    return _configured(vars(parser().parse_args([_dashed(argument) for argument in argv])))
+
+
+def from_flags(flags: Mapping[str, Any]) -> Config:
+    """Return the configuration of a call from Python: `flags` by their names with underscores, None: not given.
+
+    Raises BadInput as `parse` does.
+    """
+    given = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in flags.items() if v is not None}
+    for name in ("dry_run", "profile"):
+        if name in given:
+            raise BadInput(
+                f"evolve.run: {name} makes no run; expected on the command line: --{name.replace('_', '-')}"
+            )
+    session = {"config": str, "resume": str, "retry_failed": bool}
+    typed = _typed(given, "evolve.run", _TYPES | session)
+    return _configured(typed | {name: Path(typed[name]) for name in ("config", "resume") if name in typed})
+
+
+def _configured(given: dict[str, Any]) -> Config:
+    """Return the configuration of flags and switches that are given, in their types."""
     flags = {name: given.pop(name) for name in list(given) if name in _BY_NAME}
     typed = frozenset(flags)
     if "config" in given:
@@ -254,19 +265,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     flat = dict[str, Any]()
     for key, value in found.items():
         flat |= value if isinstance(value, dict) else {key: value}
-    flags = {key.replace("-", "_"): value for key, value in flat.items()}
+    return _typed({key.replace("-", "_"): value for key, value in flat.items()}, f"--config {path}", _TYPES)
+
+
+def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict[str, Any]:
+    """Return `flags` in their types; raise BadInput, naming `where` they were given, for another name or type."""
     for name, value in flags.items():
-        if name not in _BY_NAME:
-            raise BadInput(f"--config {path}: no flag {name!r}{did_you_mean(name, _BY_NAME)}")
-        wanted = _BY_NAME[name].type
+        if name not in types:
+            raise BadInput(f"{where}: no flag {name!r}{did_you_mean(name, types)}")
+        wanted = types[name]
         if wanted is str and type(value) is int:  # where a word or a number may stand
             flags[name] = str(value)
         elif type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise BadInput(f"--config {path}: {name} = {value!r}; expected {wanted.__name__}")
+            raise BadInput(f"{where}: {name} = {value!r}; expected {wanted.__name__}")
     return flags
 
 
 _BY_NAME = {flag.name.replace("-", "_"): flag for flag in FLAGS}
+_TYPES = {name: flag.type for name, flag in _BY_NAME.items()}
 
 
 def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:

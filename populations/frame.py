@@ -13,15 +13,12 @@ import pandas as pd
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from evaluate.job import Result
+from populations.columns import COLUMNS
 from populations.folder import read_json
 from populations.journal import LAST_ATTEMPT, Journal
 from populations.lock import is_held
 
-MODEL_COLUMNS = (
-    *("id", "job", "generation", "parent", "status", "function_set", "depth", "conv_layers", "params"),
-    *("flops", "receptive_field", "val_accuracy", "val_loss", "epochs", "seconds", "peak_memory_mb"),
-    *("seed", "same_as", "scratch_share", "train_accuracy", "run", "dataset"),
-)
+MODEL_COLUMNS = tuple(name for name in COLUMNS if name != "test_accuracy")
 
 _MODELS = """
 select j.id, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
@@ -68,12 +65,7 @@ class Run:
 
     @cached_property
     def models(self) -> pd.DataFrame:
-        """One row per job: see `MODEL_COLUMNS`; `test_accuracy` where a test was asked for.
-
-        `train_accuracy` is that of the epoch that `val_accuracy` is of, taken while it was trained. `same_as`
-        names the model with the same graph whose result this one took over; `scratch_share` is the share of
-        parameters that a child did not inherit, empty without `--inherit`.
-        """
+        """One row per job: see `populations.columns`; `test_accuracy` where a test was asked for."""
         return _typed(self._journal.tuples(_MODELS + " order by j.number"), self._shared)
 
     def population(self, generation: int) -> pd.DataFrame:

@@ -76,7 +76,9 @@ class Journal:
             raise BadInput(lost)
         try:
             mode = "rwc" if writable else "ro"
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+            file = f"{path.absolute().as_uri()}?mode={mode}"
+            # A run that a search in a thread returned is read in others.
+            self._db = sqlite3.connect(file, uri=True, isolation_level=None, check_same_thread=writable)
             self._db.row_factory = sqlite3.Row
             found = self._db.execute("pragma user_version").fetchone()[0]
         except sqlite3.DatabaseError as error:

@@ -1,11 +1,25 @@
-"""How long a search still takes: by its cost model, and by what its slots took beside training so far. No torch."""
+"""How far a search is, and how long it still takes: by its cost model, and by its slots so far. No torch."""
+
+from dataclasses import dataclass
 
 from evaluate.job import Job
 from evaluate.pool import Pool
 from populations.racing import expected_epochs, passing_share
-from populations.record import FINAL
+from populations.record import FINAL, Record
 from populations.schedule import Schedule
 from populations.strategies import Strategy
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a search is, at one moment."""
+
+    total: int  #: networks of the whole search
+    ended: int  #: trainings that ended in this session
+    best: Record | None
+    seconds_left: float | None  #: None while nothing is known of any network
+    busy: float  #: share of the slots' time in which they ran a job, 0..1
+    running: tuple[tuple[str, Job, float], ...]  #: by slot: its name, its job, and the job's seconds so far
 
 
 class Outlook:
@@ -17,6 +31,12 @@ class Outlook:
         race = schedule.race
         self._rungs = race.rungs if race else ()
         self._share = passing_share(strategy.total, race.window) if race else 1.0
+
+    def standing(self) -> Standing:
+        """Return how far the search is now."""
+        pool, strategy = self._pool, self._strategy
+        ended, left = self._schedule.ended, self.seconds_left()
+        return Standing(strategy.total, ended, strategy.best, left, pool.busy_share, tuple(pool.running))
 
     def seconds_left(self) -> float | None:
         """Return the seconds that the search is expected to go on; None while nothing is known of any network.

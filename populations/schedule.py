@@ -21,6 +21,7 @@ class Schedule:
         self.race = race
         self.cost = cost or CostModel()
         self.heard = self.copied = 0  #: results, and those of them that were taken over from an equal graph
+        self.ended = 0  #: trainings that ended here, with a result
         self.trained = 0.0  #: seconds of training and validation in what ended here
         self._waiting: list[Job] = []
         self._paused: dict[int, tuple[Job, int, Result]] = {}  # by number: job, rung and result there
@@ -60,6 +61,7 @@ class Schedule:
         reached = self._latest.get(job.number)
         self.trained += sum(row["seconds"] for row in result.curve[len(reached.curve) if reached else 0 :])
         if self.race is None or job.until is None or result.status != "paused":
+            self.ended += 1
             return self._with_curve(job, result)
         self._paused[job.number] = job, job.until, result
         self._latest[job.number] = result
@@ -89,6 +91,7 @@ class Schedule:
                 ended = dataclasses.replace(result, status="pruned")
                 self.race.leave(number, ended, copied=False)
                 pruned.append((job, ended))
+        self.ended += len(pruned)
         return pruned
 
     def hear(self, record: Record) -> None:

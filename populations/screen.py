@@ -13,14 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluate.job import Job
-from evaluate.pool import Pool
 from populations.commands import populations_command, search_command
-from populations.outlook import Outlook
+from populations.observers import Observer
+from populations.outlook import Standing
 from populations.record import Generation, Record
 from populations.spoken import duration, size
 from populations.strategies import Strategy
 
-_EVERY_S = 1.0  # seconds from one look of the bar to the next: it never slows the search down
 _SLOTS = 8  # slots that have a line of their own
 _HEAD_EVERY = 20  # generations
 _HEAD = "gen  best so far    ok  pruned  failed  median of ok  survivors' depth      time"
@@ -32,17 +31,15 @@ def _number(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
-class Screen:
+class Screen(Observer):
     """Prints to standard output; use it as a context manager, which takes the bar away in the end."""
 
-    def __init__(self, total: int = 0) -> None:
-        """Begin to show a search of `total` networks, where that is known already."""
-        self.console = Console(highlight=False, soft_wrap=True, emoji=False)
+    def __init__(self, total: int = 0, quiet: bool = False) -> None:
+        """Begin to show a search of `total` networks, where that is known already; a `quiet` screen shows nothing."""
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
         self.total = total
-        self._done = self._failed = self._ended = 0
+        self._done = self._failed = self._rows = 0
         self._started = self._began = time.monotonic()
-        self._looked: float | None = None
-        self._rows, self._stopping = 0, False
         self._live = Live(console=self.console, auto_refresh=False, transient=True)
 
     def doing(self, text: str) -> None:
@@ -71,16 +68,12 @@ class Screen:
     def begin(self, total: int) -> None:
         """Let the bar begin: the search of `total` networks does, in this session."""
         self.total, self._began = total, time.monotonic()
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.quiet:
             self._live.start()
 
     def line(self, text: str, style: str | None = None) -> None:
         """Show one line, above the bar where there is one."""
         self.console.print(text, markup=False, style=style)
-
-    def ended(self, count: int) -> None:
-        """Count networks whose training ended in this session."""
-        self._ended += count
 
     def told(self, record: Record) -> None:
         """Count a finished network, and show why where it did not end ok."""
@@ -108,46 +101,36 @@ class Screen:
         )
 
     def stopping(self) -> None:
-        """Say, once, that the search was asked to stop and what it does about that."""
-        if not self._stopping:
-            self._stopping = True
-            self.line("stopping after this epoch; again to stop now", "yellow")
+        """Say that the search was asked to stop and what it does about that."""
+        self.line("stopping after this epoch; again to stop now", "yellow")
 
-    def stopped(self, run: Path, at_once: bool = False) -> None:
-        """Show how the search of `run` goes on later."""
-        self._live.stop()
-        when = " at once" if at_once else ""
-        self.line(f"stopped{when}; go on with: {search_command()} --resume {run}")
+    def update(self, standing: Standing) -> None:
+        """Show how far the search is, how long it still takes, and what each slot trains."""
+        if self._live.is_started:
+            self._live.update(Group(*self._bar(standing, time.monotonic())), refresh=True)
 
-    def update(self, pool: Pool, strategy: Strategy, outlook: Outlook) -> None:
-        """Show how far the search is, how long it still takes, and what each slot trains; at most once a second."""
-        now = time.monotonic()
-        if not self._live.is_started or (self._looked is not None and now < self._looked + _EVERY_S):
-            return
-        self._looked = now
-        self._live.update(Group(*self._bar(pool, strategy, outlook, now)), refresh=True)
-
-    def _bar(self, pool: Pool, strategy: Strategy, outlook: Outlook, now: float) -> list[RenderableType]:
-        left = outlook.seconds_left()
+    def _bar(self, standing: Standing, now: float) -> list[RenderableType]:
+        left = standing.seconds_left
         times = f"{timedelta(seconds=int(now - self._started))} so far"
         times += "" if left is None else f", about {duration(left)} left"
         first = Table.grid(padding=(0, 1))
         first.add_row(
             ProgressBar(max(1, self.total), self._done, width=24), _line(f"{self._done}/{self.total} · {times}")
         )
-        best = strategy.best.result.metrics["val_accuracy"] if strategy.best else None
-        per_hour = self._ended / max(1.0, now - self._began) * 3600
+        best = standing.best.result.metrics["val_accuracy"] if standing.best else None
+        per_hour = standing.ended / max(1.0, now - self._began) * 3600
         second = _line(f"best val_accuracy {_number(best)} · {per_hour:.0f} finished an hour · ")
-        second.append(f"{self._failed} failed", "red" if self._failed else "").append(
-            f" · busy {pool.busy_share:.0%}"
-        )
-        running = pool.running
+        second.append(f"{self._failed} failed", "red" if self._failed else "").append(f" · busy {standing.busy:.0%}")
+        running = standing.running
         more = [_line(f"... and {len(running) - _SLOTS} more")] if len(running) > _SLOTS else []
         return [first, second, *(_training(name, job) for name, job, _ in running[:_SLOTS]), *more]
 
-    def end(self, run: Path, strategy: Strategy) -> None:
-        """Show the best network and the three next commands."""
+    def end(self, run: Path, strategy: Strategy, finished: bool) -> None:
+        """Show the best network and the three next commands, or of a search that was stopped how it goes on."""
         self._live.stop()
+        if not finished:
+            self.line(f"stopped; go on with: {search_command()} --resume {run}")
+            return
         if strategy.best is None:
             self.line(f"no network finished ok; see the logs: {populations_command()} show {run}")
             return

@@ -24,6 +24,7 @@ WITHOUT_TORCH = (
     "populations.frame",
     "populations.journal",
     "populations.ledger",
+    "populations.observers",
     "populations.store",
 )
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import

@@ -25,6 +25,7 @@ from evaluate.pool import Pool
 from harness import ROOT, TINY, start, wait_for
 from populations.commands import interpreter
 from populations.cost import CostModel, Point
+from populations.observers import Observers
 from populations.outlook import Outlook
 from populations.record import Candidate, Generation, Record
 from populations.schedule import Schedule
@@ -134,7 +135,7 @@ def test_the_end_names_the_best_network_and_what_to_do_next(capsys: pytest.Captu
     breeding = strategy("random", settings(generations=3))
     best = record(Result("ok", {"val_accuracy": 0.99721, "val_loss": 0.1}))
     breeding.hall_of_fame.update([Individual(best, objectives("val_accuracy"))])
-    Screen(8).end(Path("runs/digits-1"), breeding)
+    Screen(8).end(Path("runs/digits-1"), breeding, True)
     python = interpreter()
     assert capsys.readouterr().out == (
         "\nbest: runs/digits-1/best -> models/a1b2c3\n"
@@ -145,8 +146,23 @@ def test_the_end_names_the_best_network_and_what_to_do_next(capsys: pytest.Captu
     )
 
 
+def test_a_search_that_was_stopped_says_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(8).end(Path("runs/r"), strategy("random", settings()), False)
+    assert capsys.readouterr().out == f"stopped; go on with: {interpreter()} evolve.py --resume runs/r\n"
+
+
+def test_a_quiet_screen_shows_nothing(make_job: Callable[..., Job]) -> None:
+    shown = list[str]()
+    with terminal(shown), Screen(8, quiet=True) as screen:
+        screen.begin(24)
+        screen.told(record(Result("timeout", error="not done after 5 s")))
+        bar(screen, [make_job()])
+        screen.end(Path("runs/r"), strategy("random", settings()), True)
+    assert shown == []
+
+
 def test_a_search_in_which_all_failed_ends_with_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
-    Screen(8).end(Path("runs/r"), strategy("random", settings()))
+    Screen(8).end(Path("runs/r"), strategy("random", settings()), True)
     expected = f"no network finished ok; see the logs: {interpreter()} -m populations show runs/r\n"
     assert capsys.readouterr().out == expected
 
@@ -227,15 +243,20 @@ class At:
     def stop(self) -> None: ...
 
 
-def bar(screen: Screen, jobs: Sequence[Job] = (), schedule: Schedule | None = None, total: int = 24) -> None:
-    """Show how far a search is in which `jobs` run, each in a slot of its own."""
+def look(jobs: Sequence[Job] = (), schedule: Schedule | None = None, total: int = 24) -> Outlook:
+    """Return the outlook of a search in which `jobs` run, each in a slot of its own."""
     searching = strategy("random", settings(population=total, generations=1))
     pool = Pool([At(f"slot {n}") for n in range(max(1, len(jobs)))], nothing)
     for job in jobs:
         pool.submit(job)
     best = record(Result("ok", {"val_accuracy": 0.75, "val_loss": 0.1}))
     searching.hall_of_fame.update([Individual(best, objectives("val_accuracy"))])
-    screen.update(pool, searching, Outlook(Schedule() if schedule is None else schedule, pool, searching, 4))
+    return Outlook(Schedule() if schedule is None else schedule, pool, searching, 4)
+
+
+def bar(screen: Screen, jobs: Sequence[Job] = (), schedule: Schedule | None = None, total: int = 24) -> None:
+    """Show how far that search is."""
+    screen.update(look(jobs, schedule, total).standing())
 
 
 @pytest.fixture(autouse=True)
@@ -275,10 +296,11 @@ def test_each_slot_shows_what_it_trains_and_its_epoch(make_job: Callable[..., Jo
 
 def test_many_slots_and_large_numbers_fit_eighty_columns(make_job: Callable[..., Job]) -> None:
     shown, jobs = list[str](), [make_job(f"{number:012d}", number) for number in range(12)]
+    schedule = Schedule(cost=CostModel([Point(1.0, 40.0, 300.0)]))
+    schedule.ended = 100_000
     with terminal(shown), Screen() as screen:
         screen.begin(120_000)
-        screen.ended(100_000)
-        bar(screen, jobs, Schedule(cost=CostModel([Point(1.0, 40.0, 300.0)])), total=120_000)
+        bar(screen, jobs, schedule, total=120_000)
     assert any("/120000 · " in line for line in shown)
     assert "... and 4 more" in shown
     assert max(map(len, shown)) <= 80
@@ -289,9 +311,10 @@ def test_the_bar_looks_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("populations.screen.time.monotonic", lambda: now)
     with terminal(shown), Screen() as screen:
         screen.begin(24)
+        outlook, observers = look(), Observers([screen])
         for count in range(50):
             now = 100 + count / 10  # five seconds
-            bar(screen)
+            observers.update(outlook)
     moments = {line.partition(" so far")[0][-1] for line in shown if " so far" in line}
     assert moments == {"0", "1", "2", "3", "4"}
     assert sum(" so far" in line for line in shown) <= 2 * 5  # once, and once more where a line comes above

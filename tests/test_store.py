@@ -23,9 +23,9 @@ from populations import load
 from populations.folder import create_next_run, create_run, next_run
 from populations.frame import MODEL_COLUMNS
 from populations.lock import Lock
+from populations.observers import Observers
 from populations.record import Candidate, Generation, Record
 from populations.schedule import Schedule
-from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import Settings, strategy
 from test_job import raiser
@@ -135,7 +135,7 @@ def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generatio
     breeding = strategy("random", Settings(SPACE, objectives("val_accuracy"), 0, 3, 3, 2, 0.1))
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        assert search(breeding, Schedule(), pool, watched, Screen(6))
+        assert search(breeding, Schedule(), pool, watched, Observers())
     finally:
         signal.signal(signal.SIGINT, handlers[0])
         signal.signal(signal.SIGTERM, handlers[1])

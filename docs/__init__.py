@@ -1,0 +1,1 @@
+"""The documentation, and what draws and writes it from the program."""

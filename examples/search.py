@@ -1,0 +1,16 @@
+"""Search on handwritten digits, hear of every network as it ends, look at the run: `python examples/search.py`."""
+
+import evolve
+from populations.observers import Observer
+from populations.record import Record
+
+
+class Listener(Observer):
+    def told(self, record: Record) -> None:
+        print(record.id, record.result.status, f"depth {record.candidate.graph.depth}")
+
+
+tiny = {"num_min_depth": 2, "num_max_depth": 8, "train_size": 300, "epochs": 2, "population": 4, "generations": 2}
+run = evolve.run(dataset="digits", function_set="conv_8_3,res_8_3,maxpool,sum", **tiny, observers=[Listener()])
+print(run.models[["id", "parent", "depth", "params", "val_accuracy"]].to_string(index=False))
+print("best:", run.model("best").folder)

@@ -1,0 +1,40 @@
+"""docs/reference.md is made from the program, and is whole."""
+
+import re
+
+import pytest
+
+import populations.__main__ as cli
+from docs.reference import PAGE, page
+from populations.columns import COLUMNS
+from populations.config import FLAGS, parser
+
+TEXT = PAGE.read_text()
+
+
+def test_the_page_is_that_of_the_program() -> None:
+    assert page() == TEXT, "the program has changed: python -m docs.reference"
+
+
+def test_every_flag_has_its_row_in_its_group_with_its_default() -> None:
+    for flag in FLAGS:
+        section = TEXT.partition(f"\n### {flag.group}\n")[2].partition("\n### ")[0]
+        (row,) = (line for line in section.splitlines() if re.match(rf"\| `--{flag.name}[ `]", line))
+        shown = {True: "on", False: "off"}[flag.default] if isinstance(flag.default, bool) else flag.default
+        assert shown is None or f" | {shown} | " in row
+        assert flag.help.partition(" [default: ")[0] in row
+    spelled = set(re.findall(r"--[a-z][a-z-]+\b", parser().format_help().partition("\noptions:")[2])) - {"--help"}
+    assert {name for name in spelled if not re.search(rf"`{name}[ `]", TEXT)} == set()
+
+
+@pytest.mark.parametrize("command", ["list", "show", "best", "lineage", "replay"])
+def test_every_command_has_its_flags(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    spelled = set(re.findall(r"--[a-z][a-z-]+\b", capsys.readouterr().out)) - {"--help"}
+    section = TEXT.partition(f"\n### {command} ")[2].partition("\n### ")[0]
+    assert {name for name in spelled if not re.search(rf"`{name}[ `]", section)} == set()
+
+
+def test_every_column_has_its_meaning() -> None:
+    assert all(f"| `{name}` | {meaning} |" in TEXT for name, meaning in COLUMNS.items())
