@@ -154,6 +154,7 @@ def show(config: Config) -> None:
     screen.doing(f"reading the images of {config.dataset}")
     from populations.composition import preview  # imports torch
 
+    stop_at_once()
     with refusing_disk_said():
         print(preview(config, screen))
 

@@ -194,11 +194,8 @@ def from_flags(flags: Mapping[str, Any]) -> Config:
     given = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in flags.items() if v is not None}
     for name in ("dry_run", "profile"):
         if name in given:
-            raise BadInput(
-                f"evolve.run: {name} makes no run; expected on the command line: --{name.replace('_', '-')}"
-            )
-    session = {"config": str, "resume": str, "retry_failed": bool}
-    typed = _typed(given, "evolve.run", _TYPES | session)
+            raise BadInput(f"evolve.run: {name} makes no run; leave it out, or give it on the command line")
+    typed = _typed(given, "evolve.run", _TYPES | {"config": str, "resume": str, "retry_failed": bool})
     return _configured(typed | {name: Path(typed[name]) for name in ("config", "resume") if name in typed})
 
 
@@ -211,9 +208,8 @@ def _configured(given: dict[str, Any]) -> Config:
     resume = given.get("resume")
     if given.get("retry_failed") and resume is None:
         raise BadInput("--retry-failed: goes with --resume RUN, which was not given")
-    if given.get("dry_run") and (
-        rival := next((name for name in ("profile", "retry_failed") if given.get(name)), None)
-    ):
+    rival = next((name for name in ("profile", "retry_failed") if given.get(name)), None)
+    if given.get("dry_run") and rival:
         raise BadInput(f"--dry-run: trains nothing and goes without --{rival.replace('_', '-')}; leave one out")
     values = _absolute({flag.name.replace("-", "_"): flag.default for flag in FLAGS})
     flags = _absolute(flags)

@@ -141,7 +141,7 @@ def test_a_screen_is_shown_where_it_is_wanted(tmp_path: Path, capsys: pytest.Cap
         ({"epochs": "3"}, "evolve.run: epochs = '3'; expected int"),
         ({"racing": 1}, "evolve.run: racing = 1; expected bool"),
         ({"retry_failed": "r"}, "evolve.run: retry_failed = 'r'; expected bool"),
-        ({"dry_run": True}, "evolve.run: dry_run makes no run; expected on the command line: --dry-run"),
+        ({"dry_run": True}, "evolve.run: dry_run makes no run; leave it out, or give it on the command line"),
         ({"retry_failed": True}, "--retry-failed: goes with --resume RUN, which was not given"),
         ({"population": 0}, "--population: 0; expected 1..100000"),
         ({"observers": [print]}, "observers: <built-in function print> is no observer; expected an object of"),

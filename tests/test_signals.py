@@ -87,6 +87,7 @@ def test_a_terminal_that_is_closed_ends_a_search_like_sigterm(tmp_path: Path) ->
 
 def test_a_second_signal_stops_at_once_unless_it_is_of_a_closed_terminal(tmp_path: Path) -> None:
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    (tmp_path / "r").mkdir()
     store = Store(tmp_path / "r", PLAN)
     try:
         stop = Stop(store)
