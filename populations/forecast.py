@@ -206,7 +206,7 @@ def worker_bytes(plan: Plan, data: Data, device: str) -> int:
     images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
     asked = {"graph": median.id, "recipe": dataclasses.asdict(plan.recipe)}
     # Remembered, since torch takes two seconds to import what predicts.
-    found = remembered(device, asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
+    found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
     return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])
 
 
