@@ -10,6 +10,7 @@ import torch
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.data import load
+from evaluate.executors import ProcessSlot
 from evaluate.job import DataSpec, Job, recipe
 
 TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
@@ -49,3 +50,12 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
         )
 
     return make
+
+
+@pytest.fixture
+def ended() -> Iterator[list[ProcessSlot]]:
+    """Slots that are stopped when the test ends."""
+    slots = list[ProcessSlot]()
+    yield slots
+    for slot in slots:
+        slot.stop()

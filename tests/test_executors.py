@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,6 @@ from evaluate.pool import STOP_SIGNALS
 from workers import serve_never, serve_on_cpu
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def ended() -> Iterator[list[ProcessSlot]]:
-    """Slots that are stopped when the test ends."""
-    slots = list[ProcessSlot]()
-    yield slots
-    for slot in slots:
-        slot.stop()
 
 
 # What workers are told to do

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
@@ -224,15 +224,6 @@ def test_a_driver_that_looks_late_finds_a_job_that_was_in_time(make_job: MakeJob
 
 
 # Real processes
-
-
-@pytest.fixture
-def ended() -> Iterator[list[ProcessSlot]]:
-    """Slots that are stopped when the test ends."""
-    slots = list[ProcessSlot]()
-    yield slots
-    for slot in slots:
-        slot.stop()
 
 
 @pytest.mark.usefixtures("cache_root")
