@@ -32,6 +32,8 @@ PRELOADED = (worker.__name__, "torch._dynamo")  #: what the server imports; must
 
 _NAME = "worker of cgp-evolve"
 _TEMPORARY, _SOCKET = "cgp-driver-", "listener-"  # how the names of a driver's folder and of its socket begin
+_RANDOM = 8  # characters that tempfile adds to them
+_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  #: bytes of a socket's path, without the zero at its end
 _TURN_S = 0.1  # for the system to end a process that was killed
 
 if sys.platform == "linux":
@@ -117,13 +119,20 @@ def _own_temporary_folder() -> None:
 
     multiprocessing would make one that nobody can tell from one in use. A driver's is locked as long as it lives.
     """
-    base, config = Path(tempfile.gettempdir()), vars(multiprocessing.current_process())["_config"]
+    base, config = _base(), vars(multiprocessing.current_process())["_config"]
     for folder in base.glob(f"{_TEMPORARY}*/"):
         _remove_if_left(folder)
     if config.get("tempdir") is None:
         folder = _locked_folder(base)
         config["tempdir"] = str(folder)
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _base() -> Path:
+    """Return the temporary directory, or /tmp where the path of a socket in it would be too long for the system."""
+    chosen = Path(tempfile.gettempdir())
+    longest = chosen / f"{_TEMPORARY}{'x' * _RANDOM}" / f"{_SOCKET}{'x' * _RANDOM}"
+    return chosen if len(os.fsencode(longest)) <= _LONGEST_SOCKET else Path("/tmp")
 
 
 def _locked_folder(base: Path) -> Path:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,10 @@ def driver(moment: str, **environment: str) -> "subprocess.Popen[str]":
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert started.stdout is not None
-    assert started.stdout.readline() == "go\n"
+    first = started.stdout.readline()
+    if first != "go\n":
+        started.kill()
+        pytest.fail(first + started.communicate()[0])
     return started
 
 
@@ -91,17 +96,32 @@ def test_workers_end_with_a_driver_that_was_killed(tmp_path: Path) -> None:
     assert_gone(mark)
 
 
-def test_a_driver_leaves_no_worker_and_no_folder_nor_those_of_drivers_that_were_killed(tmp_path: Path) -> None:
-    mark, environment = f"driver of {tmp_path}", {"CGP_TEST_MARK": f"driver of {tmp_path}", "TMPDIR": str(tmp_path)}
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A temporary directory whose path is as short as those that users have."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_workers_start_where_the_temporary_directory_has_a_long_path(tmp_path: Path) -> None:
+    mark, deep = f"driver of {tmp_path}", tmp_path / ("job-" + "7" * 100)
+    deep.mkdir()
+    with driver("ready", CGP_TEST_MARK=mark, TMPDIR=str(deep)) as killed:
+        killed.kill()
+    assert_gone(mark)
+
+
+def test_a_driver_leaves_no_worker_and_no_folder_nor_those_of_drivers_that_were_killed(temporary: Path) -> None:
+    mark, environment = f"driver of {temporary}", {"CGP_TEST_MARK": f"driver of {temporary}", "TMPDIR": str(temporary)}
     with driver("starting", **environment) as killed:
         killed.kill()
     assert_gone(mark)
-    [left] = tmp_path.glob("cgp-driver-*")
-    (tmp_path / "cgp-driver-alive").mkdir()
-    lock = os.open(tmp_path / "cgp-driver-alive", os.O_RDONLY)
+    [left] = temporary.glob("cgp-driver-*")
+    (temporary / "cgp-driver-alive").mkdir()
+    lock = os.open(temporary / "cgp-driver-alive", os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    (tmp_path / "cgp-driver-photos").mkdir()
-    (tmp_path / "cgp-driver-photos" / "mine.jpg").touch()
+    (temporary / "cgp-driver-photos").mkdir()
+    (temporary / "cgp-driver-photos" / "mine.jpg").touch()
     with driver("leaving", **environment) as leaving:  # it closes nothing
         try:
             output, _ = leaving.communicate(timeout=60)
@@ -111,7 +131,7 @@ def test_a_driver_leaves_no_worker_and_no_folder_nor_those_of_drivers_that_were_
     assert (leaving.returncode, output) == (0, "")
     assert_gone(mark)
     kept = {"cgp-driver-alive", "cgp-driver-photos"}
-    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(("cgp", "pymp"))} == kept
+    assert {path.name for path in temporary.iterdir() if path.name.startswith(("cgp", "pymp"))} == kept
     assert not left.exists()
 
 
