@@ -11,10 +11,10 @@ session      how its user stops a search
 folder       config.json, environment.json of a run
 lock         who drives a run
 store        the run folder: open, close, snapshot, resume
-journal      run.sqlite
+journal      run.sqlite; connection, how it is opened and closed
 ledger       where the slots' time went
 frame        run -> pandas: `load(RUN)`
-config       flags, TOML file -> Config
+config       flags, TOML file -> Config; recorded, what those of an older run meant
 commands     what to type to search, and to look into runs
 forecast     what a search will cost
 screen       what a search shows while it runs
