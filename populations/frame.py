@@ -16,6 +16,7 @@ from evaluate.job import Result
 from populations.folder import read_json
 from populations.journal import LAST_ATTEMPT, Journal
 from populations.lock import is_held
+from populations.recorded import require
 
 MODEL_COLUMNS = (
     *("id", "job", "generation", "parent", "status", "function_set", "depth", "conv_layers", "params"),
@@ -64,6 +65,7 @@ class Run:
             raise BadInput(f"{folder}: no such run folder; see: python -m populations list")
         self._journal = Journal(folder / "run.sqlite")
         self.config: dict[str, Any] = read_json(folder / "config.json")
+        require(self.config, ("function_set",), folder)
         self._shared = shared(folder, self.config["function_set"], self.config.get("dataset"))
 
     @cached_property
