@@ -207,6 +207,8 @@ def _deciding(about: dict[str, Any]) -> dict[str, Any]:
     found = {name: job.get(name) for name in ("graph", "seed", "parent")}
     found |= {f"recipe {name}": value for name, value in job.get("recipe", {}).items() if name != "name"}
     found |= {f"data {name}": value for name, value in job.get("data", {}).items() if name != "data_dir"}
+    if str(found.get("data name")).startswith("folder:"):
+        found["data name"] = "folder:"
     fingerprint = about.get("numerics", {}).get("data_fingerprint")
     return found | ({"images": fingerprint} if fingerprint else {})
 

@@ -11,10 +11,10 @@ stop         how its user, or a disk, stops a search
 folder       config.json, environment.json of a run
 lock         who drives a run
 store        the run folder: open, close, snapshot, resume
-journal      run.sqlite
+journal      run.sqlite; connection, how it is opened and closed
 ledger       where the slots' time went
 frame        run -> pandas: `load(RUN)`; columns, what its columns mean
-config       flags, TOML file -> Config
+config       flags, TOML file -> Config; recorded, what those of an older run meant
 commands     what to type to search, and to look into runs
 forecast     what a search will cost
 observers    what hears of a search while it runs; screen, what it shows

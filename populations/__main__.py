@@ -75,6 +75,10 @@ def parser() -> argparse.ArgumentParser:
         "--recipe", metavar="NAME", help=f"train from scratch on train+validation by {', '.join(RECIPES)}; then test"
     )
     again.add_argument("--epochs", type=int, metavar="N", help="epochs of --recipe")
+    again.add_argument("--data-dir", metavar="DIR", help="where torchvision's dataset files are now, if moved")
+    again.add_argument(
+        "--dataset", metavar="folder:PATH", help="where the images of a folder: dataset are now, if moved"
+    )
     again.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,

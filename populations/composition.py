@@ -17,9 +17,10 @@ from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
 from evaluate.step import refuse_graphs
 from evaluate.worker import evaluate
 from populations.config import Config
-from populations.folder import create_next_run, create_run, note_session, renew_run
+from populations.folder import create_next_run, create_run, note_session, read_json, write_json
 from populations.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
 from populations.racing import Race, rungs_of
+from populations.recorded import refuse_other_images
 from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
@@ -54,12 +55,18 @@ class Opened(NamedTuple):
 
 
 def compose(config: Config, screen: Screen) -> Composed:
-    """Return what breeds, what every job has in common, and the images, or raise BadInput."""
+    """Return what breeds, what every job has in common, and the images, or raise BadInput.
+
+    It is raised for a run that is resumed on other images, too.
+    """
     devices, recipe, spec = device_names(config.devices), config.recipe(), config.data()
     refuse_emulation(recipe.precision, devices)
     refuse_graphs(recipe, devices)
     goals = objectives(config.objectives)
     data = load(spec, config.download)
+    if config.resume:
+        recorded = read_json(config.resume / "config.json")
+        refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
     space = config.space(data.shape, len(data.classes))
     recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
     sizes = (config.population, config.offspring, config.generations)
@@ -114,13 +121,13 @@ def opened(config: Config, screen: Screen) -> Iterator[Opened]:
 def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str, Any]], startup: Usage) -> Store:
     """Create the run, or go on with one, and note what this session runs with: `workers`, up after `startup`.
 
-    Raises BadInput where the folder is taken, cannot be written, or is of a run on other images.
+    Raises BadInput where the folder is taken or cannot be written.
     """
     decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": data.fingerprint}
     resolved = config.resolved(plan.recipe) | decided
     if config.resume:
         store = Store(config.resume, plan)
-        renew_run(store.folder, resolved)
+        write_json(store.folder / "config.json", resolved)  # more generations, say
     else:
         if config.run is not None:
             lock = create_run(Path(config.run), resolved)

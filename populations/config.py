@@ -28,6 +28,7 @@ from evaluate.job import (
 from populations.checks import check_flags, check_names
 from populations.commands import OneLineParser, populations_command, program
 from populations.folder import read_json
+from populations.recorded import meaning, means_as_recorded
 from populations.strategies import STRATEGIES
 
 USUAL = "usual"  # default of --max-flops, which depends on the images
@@ -69,7 +70,7 @@ FLAGS = (
     Flag("evolution", "rungs", str, None, "epochs after which racing judges [default: a ninth and a third of them]"),
     Flag("evolution", "inherit", bool, False, "children begin with their parent's weights; the last population, from scratch"),
     Flag("evaluation", "dataset", str, "digits", ", ".join(dataset_names())),
-    Flag("evaluation", "data-dir", str, "data", "where torchvision's dataset files are"),
+    Flag("evaluation", "data-dir", str, "data", "where torchvision's dataset files are", False),
     Flag("evaluation", "download", bool, False, "download the dataset into --data-dir", False),
     Flag("evaluation", "train-size", int, None, "stratified subset of the training images [default: all]"),
     Flag("evaluation", "val-size", str, "auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class"),
@@ -96,8 +97,6 @@ FLAGS = (
     Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
 )
 # fmt: on
-#: What a run meant that was recorded before a flag was there.
-_BEFORE = {"val_size": "all"}
 _RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
 
 
@@ -110,6 +109,11 @@ class Config:
     retry_failed: bool = False
     dry_run: bool = False
     profile: bool = False
+
+    @classmethod
+    def of(cls, recorded: dict[str, Any], folder: Path) -> "Config":
+        """Return what the run in `folder` was asked for. Raises BadInput where `recorded` is not a whole record."""
+        return cls(meaning(recorded, _BY_NAME, folder))
 
     def __getattr__(self, name: str) -> Any:
         """Return the value of a flag."""
@@ -126,7 +130,7 @@ class Config:
     def data(self) -> DataSpec:
         """Return which images to use."""
         names = ("dataset", "data_dir", "train_size", "image_size", "val_size")
-        name, folder, train, side, validation = ((_BEFORE | self.values)[name] for name in names)
+        name, folder, train, side, validation = (self.values[name] for name in names)
         if validation == "all" or (validation == "auto" and train is None):
             return DataSpec(name, folder, train, side)
         return DataSpec(name, folder, train, side, "auto" if validation == "auto" else int(validation))
@@ -211,8 +215,8 @@ def _configured(given: dict[str, Any]) -> Config:
     rival = next((name for name in ("profile", "retry_failed") if given.get(name)), None)
     if given.get("dry_run") and rival:
         raise BadInput(f"--dry-run: trains nothing and goes without --{rival.replace('_', '-')}; leave one out")
-    values = _absolute({flag.name.replace("-", "_"): flag.default for flag in FLAGS})
-    flags = _absolute(flags)
+    values = absolute({flag.name.replace("-", "_"): flag.default for flag in FLAGS})
+    flags = absolute(flags)
     rivals = {name: flags[name] for name in ("workers", "workers_per_device") if flags.get(name) is not None}
     if len(rivals) == 2:
         raise BadInput(f"--workers-per-device: {flags['workers_per_device']} goes without --workers; leave one out")
@@ -226,7 +230,7 @@ def _configured(given: dict[str, Any]) -> Config:
     return made
 
 
-def _absolute(flags: dict[str, Any]) -> dict[str, Any]:
+def absolute(flags: dict[str, Any]) -> dict[str, Any]:
     """Return `flags` with data paths that hold from any working directory."""
     if "data_dir" in flags:
         flags = flags | {"data_dir": _absolute_path("--data-dir ", flags["data_dir"])}
@@ -283,12 +287,12 @@ _TYPES = {name: flag.type for name, flag in _BY_NAME.items()}
 
 def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:
     """Return the flags of `run`. Raises BadInput where `flags` would make it another search."""
-    recorded = _BEFORE | read_json(run / "config.json")
+    recorded = Config.of(read_json(run / "config.json"), run).values
     for name, value in flags.items():
-        if _BY_NAME[name].search and recorded.get(name) != value:
+        if _BY_NAME[name].search and not means_as_recorded(name, recorded[name], value):
             raise BadInput(
                 f"--resume {run}: --{_BY_NAME[name].name} {value} differs from the run's "
-                f"{recorded.get(name)}; leave it out, or start another run"
+                f"{recorded[name]}; leave it out, or start another run"
             )
     if flags.get("generations", recorded["generations"]) < recorded["generations"]:
         raise BadInput(
@@ -297,4 +301,4 @@ def _resumed(run: Path, flags: dict[str, Any]) -> dict[str, Any]:
         )
     if "run" in flags:
         raise BadInput(f"--resume {run}: --run {flags['run']} names another folder; leave it out")
-    return {name: recorded[name] for name in _BY_NAME if name in recorded} | {"run": str(run)}
+    return recorded | {"run": str(run)}

@@ -70,20 +70,6 @@ def _unwritable(folder: Path, error: OSError) -> BadInput:
     return BadInput(f"--run {folder}: cannot be written ({error.strerror}); name a folder that you may write to")
 
 
-def renew_run(folder: Path, config: dict[str, Any]) -> None:
-    """Note in `folder` the flags it is resumed with: more generations, say.
-
-    Raises BadInput when the images are not those that the run began with.
-    """
-    before, now = (str(c["data_fingerprint"]) for c in (read_json(folder / "config.json"), config))
-    if before != now:
-        raise BadInput(
-            f"--resume {folder}: the dataset has changed, its fingerprint is {now[:12]} and was "
-            f"{before[:12]}; restore the images, or start another run"
-        )
-    write_json(folder / "config.json", config)
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file of a run folder. Raises BadInput, naming it, where it cannot be."""
     try:

@@ -17,6 +17,7 @@ from populations.columns import COLUMNS
 from populations.folder import read_json
 from populations.journal import LAST_ATTEMPT, Journal
 from populations.lock import is_held
+from populations.recorded import require
 
 MODEL_COLUMNS = tuple(name for name in COLUMNS if name != "test_accuracy")
 
@@ -61,6 +62,7 @@ class Run:
             raise BadInput(f"{folder}: no such run folder; see: python -m populations list")
         self._journal = Journal(folder / "run.sqlite")
         self.config: dict[str, Any] = read_json(folder / "config.json")
+        require(self.config, ("function_set",), folder)
         self._shared = shared(folder, self.config["function_set"], self.config.get("dataset"))
 
     @cached_property

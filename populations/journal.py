@@ -10,6 +10,7 @@ from typing import Any
 
 from cgp.errors import BadInput
 from evaluate.job import Result
+from populations.connection import connect, finish
 from populations.record import FINAL, Candidate, Generation, History
 
 FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
@@ -68,17 +69,14 @@ class Journal:
 
         Raises BadInput for a missing or empty file, one that is no journal, or one of another format.
         """
-        self._path = path
+        self._path, self._writable = path, writable
         if not writable and not path.exists():
             raise BadInput(f"{path.parent}: not a run folder, it has no {path.name}; expected a folder of evolve.py")
         lost = f"{path}: missing or empty, though the run has models; restore it from a copy, or begin another run"
         if begun and not (path.exists() and path.stat().st_size):
             raise BadInput(lost)
         try:
-            mode = "rwc" if writable else "ro"
-            file = f"{path.absolute().as_uri()}?mode={mode}"
-            # A run that a search in a thread returned is read in others.
-            self._db = sqlite3.connect(file, uri=True, isolation_level=None, check_same_thread=writable)
+            self._db = connect(path, writable)
             self._db.row_factory = sqlite3.Row
             found = self._db.execute("pragma user_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
@@ -118,8 +116,8 @@ class Journal:
             ) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file; one that was written to reads from read-only media from now on."""
+        finish(self._db) if self._writable else self._db.close()
 
     def add_job(self, candidate: Candidate, identity: str, seed: int, genome: dict[str, Any]) -> None:
         """Write an opened job; see the class for when it is on the disk."""

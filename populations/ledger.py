@@ -3,6 +3,7 @@
 import pandas as pd
 
 from populations.frame import Run
+from populations.recorded import require
 
 _FAILURES = ("failed", "diverged", "oom", "timeout", "lost")
 
@@ -11,8 +12,9 @@ def ledger(run: Run) -> pd.DataFrame:
     """Return the parts of a run's slot-time: part, slot_seconds, slot_hours, percent.
 
     The parts up to `waiting` add up to `total`, wall time times slots over all sessions. What was
-    saved is not in it; its percentage is of that total too.
+    saved is not in it; its percentage is of that total too. Raises BadInput where the run's epochs are not recorded.
     """
+    require(run.config, ("epochs",), run.folder)
     models, sessions = run.models, run.sessions
     spent = _spent(sessions, models[models["same_as"].isna()])
     total = float((sessions["wall"] * sessions["slots"]).sum())

@@ -52,7 +52,7 @@ def recorded_job(run: Run, model: Model, recipe: Recipe | None = None) -> Job:
     if model.result is None or model.result.status not in ("ok", "pruned"):
         status = "open" if model.result is None else model.result.status
         raise BadInput(f"model {model.id}: its status is {status}; expected ok, so that there is a score to compare")
-    asked, parent = Config(run.config), None
+    asked, parent = Config.of(run.config, run.folder), None
     if recipe is None:
         recipe = dataclasses.replace(asked.recipe(), precision=model.result.numerics["precision"])
         parent = model.result.parent

@@ -3,13 +3,16 @@
 import argparse
 
 from cgp.errors import BadInput
+from evaluate.data import load as load_data
 from evaluate.job import recipe
 from evaluate.train import Diverged
 from populations import replay
+from populations.config import Config, absolute
 from populations.frame import Model, Run, load
 from populations.journal import Journal
 from populations.lock import Lock
 from populations.progress import TrainingProgress
+from populations.recorded import means_as_recorded, refuse_other_images
 
 
 def replay_model(arguments: argparse.Namespace) -> int:
@@ -25,6 +28,8 @@ def replay_model(arguments: argparse.Namespace) -> int:
 
 def _replay(arguments: argparse.Namespace) -> int:
     run = load(arguments.run)
+    given = {name: getattr(arguments, name) for name in ("data_dir", "dataset")}
+    _take_images_from(run, absolute({name: value for name, value in given.items() if value is not None}))
     model = run.model(arguments.model)
     graph = model.graph
     print(f"model {model.id}: depth {graph.depth}, {graph.conv_layers} convolutions, {graph.params:,} parameters")
@@ -53,6 +58,22 @@ def _replay(arguments: argparse.Namespace) -> int:
     if arguments.test:
         _test(run, model)
     return 0 if again.identical else 1
+
+
+def _take_images_from(run: Run, moved: dict[str, str]) -> None:
+    """Use the images of `run` where the flags in `moved` say that they are now. Raises BadInput for other images."""
+    if not moved:
+        return
+    recorded = Config.of(run.config, run.folder).values
+    name = str(moved.get("dataset", recorded["dataset"]))
+    if not means_as_recorded("dataset", recorded["dataset"], name):
+        raise BadInput(f"--dataset {name}: differs from the run's {recorded['dataset']}; leave it out")
+    if "data_dir" in moved and name.startswith("folder:"):
+        raise BadInput(f"--data-dir: has no effect on {name}; say where its images are now by --dataset folder:PATH")
+    found = load_data(Config(recorded | moved).data())
+    asked = " ".join(f"--{flag.replace('_', '-')} {value}" for flag, value in moved.items())
+    refuse_other_images(run.config, found.fingerprint, run.folder, asked)
+    run.config |= moved
 
 
 def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:

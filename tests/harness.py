@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -127,3 +128,22 @@ def make_images(folder: Path) -> None:
         (folder / label).mkdir(parents=True)
         for n in range(60):
             Image.new("RGB", (9, 10), (shade, shade + n % 20, shade)).save(folder / label / f"{n}.png")
+
+
+def old_runs(folder: Path) -> Path:
+    """Unpack the runs `plain` and `inherited` of format 2 into `folder`: see fixtures/README.md."""
+    with tarfile.open(ROOT / "tests" / "fixtures" / "format-2.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def on_read_only_media(folder: Path, *command: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command while `folder` is mounted so that nobody, not even root, can write to it."""
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/x" 2>&- && cd "$0" && exec "$@"'
+    return subprocess.run(
+        ["unshare", "-rm", "sh", "-c", mount, folder, *command],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )

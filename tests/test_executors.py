@@ -112,7 +112,8 @@ def test_workers_start_where_the_temporary_directory_has_a_long_path(tmp_path: P
 
 
 def test_a_driver_leaves_no_worker_and_no_folder_nor_those_of_drivers_that_were_killed(temporary: Path) -> None:
-    mark, environment = f"driver of {temporary}", {"CGP_TEST_MARK": f"driver of {temporary}", "TMPDIR": str(temporary)}
+    mark = f"driver of {temporary}"
+    environment = {"CGP_TEST_MARK": mark, "TMPDIR": str(temporary)}
     with driver("starting", **environment) as killed:
         killed.kill()
     assert_gone(mark)

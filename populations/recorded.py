@@ -1,0 +1,65 @@
+"""What the `config.json` of a run means, whichever version of the program wrote it. No torch."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from cgp.errors import BadInput
+
+#: What a run meant that was recorded before a flag was there. A flag that is not here was there from the first
+#: run of format 2 on; one that is added has to be entered, whatever its default is.
+BEFORE: dict[str, Any] = {
+    "racing": False,
+    "rungs": None,
+    "inherit": False,
+    "deterministic": False,
+    "cuda_graphs": False,
+    "workers_per_device": None,
+    "val_size": "all",
+}
+_FINGERPRINT = "data_fingerprint"  # of the images; recorded beside the flags
+
+
+def meaning(recorded: Mapping[str, Any], flags: Collection[str], folder: Path) -> dict[str, Any]:
+    """Return the value of each of `flags` in the run in `folder`, whose `config.json` holds `recorded`.
+
+    Raises BadInput where it lacks one that every run has, or has one that this program does not know: to leave
+    that out could make it another search.
+    """
+    found = {**BEFORE, **recorded}
+    require(found, flags, folder)
+    if unknown := sorted(found.keys() - {*flags, _FINGERPRINT, *BEFORE}):
+        raise BadInput(
+            f"{folder / 'config.json'}: has {_named(unknown)}, which this program does not know; "
+            "use the version that wrote it, see environment.json"
+        )
+    return {name: found[name] for name in flags}
+
+
+def require(recorded: Mapping[str, Any], names: Collection[str], folder: Path) -> None:
+    """Raise BadInput where the `config.json` of `folder`, which holds `recorded`, lacks one of `names`."""
+    if missing := [name for name in names if name not in recorded]:
+        raise BadInput(f"{folder / 'config.json'}: lacks {_named(missing)}; restore it as evolve.py wrote it")
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def means_as_recorded(name: str, recorded: Any, value: Any) -> bool:
+    """Whether a search flag's `value` is the `recorded` one; a folder of images may have moved.
+
+    Whether images are the same, their fingerprint says.
+    """
+    moved = name == "dataset" and all(str(dataset).startswith("folder:") for dataset in (recorded, value))
+    return bool(moved or recorded == value)
+
+
+def refuse_other_images(recorded: Mapping[str, Any], fingerprint: str, folder: Path, asked: str) -> None:
+    """Raise BadInput, beginning with the flag `asked`, where the images are not those that the run began with."""
+    require(recorded, (_FINGERPRINT,), folder)
+    if (before := str(recorded[_FINGERPRINT])) != fingerprint:
+        raise BadInput(
+            f"{asked}: the dataset has changed, its fingerprint is {fingerprint[:12]} and was {before[:12]}; restore "
+            "the images, say where they are now (--data-dir, --dataset folder:PATH), or start another run"
+        )
