@@ -29,6 +29,7 @@ if __name__ == "__main__":
 
 import populations
 from cgp.errors import BadInput
+from evaluate.forkserver import prepare
 from evaluate.job import Job, Result
 from evaluate.pool import NoSlotLeft, Pool
 from populations.commands import program, search_command
@@ -114,6 +115,7 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
     Raises BadInput for what cannot be used, and Stopped where the user wants no more at once.
     """
     screen.doing(f"reading the images of {config.dataset}")
+    prepare()
     # This imports torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
     # do not wait for them.
     from populations.composition import opened

@@ -24,11 +24,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from evaluate import worker
 from evaluate.pool import STOP_SIGNALS
 
 # torch would import the second with the first optimizer of each worker: 1.2 s, and 110 MB of its own.
-PRELOADED = (worker.__name__, "torch._dynamo")  #: what the server imports; must leave the GPUs alone
+PRELOADED = ("evaluate.worker", "torch._dynamo")  #: what the server imports; must leave the GPUs alone
 
 _NAME = "worker of cgp-evolve"
 _TEMPORARY, _SOCKET = "cgp-driver-", "listener-"  # how the names of a driver's folder and of its socket begin
@@ -56,6 +55,8 @@ def start_worker(kind: str, visible: str | None, attempts: int = 5) -> tuple["Co
     A fork server that is just dying takes the request and then hangs up; the next finds it dead and starts another.
     Raises OSError or EOFError when that does not help.
     """
+    from evaluate import worker  # with torch, for which the server, prepared earlier, does not wait
+
     mine, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), name=_NAME, daemon=True)
     try:

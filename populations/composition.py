@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
-from evaluate.forkserver import prepare
 from evaluate.placement import placement
 from evaluate.pool import Pool, Usage
 from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
@@ -96,7 +95,6 @@ def opened(config: Config, screen: Screen) -> Iterator[Opened]:
 
     Raises BadInput where one of these cannot be.
     """
-    prepare()
     made = compose(config, screen)
     breeding, plan, data = made.breeding, made.plan, made.data
     places, workers = made.placement(config, screen.line)

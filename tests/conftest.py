@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from evaluate.executors import ProcessSlot
 from evaluate.job import DataSpec, Job, recipe
 
 TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
+
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup`, programs that tests start would ignore it
 
 
 @pytest.fixture(scope="session", autouse=True)

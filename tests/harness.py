@@ -1,12 +1,21 @@
 """Helpers of the tests that run the program as its user does: tiny searches, and how to compare them."""
 
+import atexit
+import json
 import os
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 from PIL import Image
@@ -21,18 +30,86 @@ DRAWN = (
     "--no-racing",
 )
 TINY = (*DRAWN, "--offspring", "3")
+Process: TypeAlias = "Started | subprocess.Popen[str]"
 TIMES = ["seconds", "peak_memory_mb"]  # what a repetition may not repeat
+
+
+class Started:
+    """A process that `warm` has started; its output and its errors go to files in memory."""
+
+    def __init__(self, program: Path, arguments: Sequence[str | Path], cwd: Path, apart: bool = False) -> None:
+        """Start `program` in `cwd`; `apart` keeps its errors apart from its output."""
+        self._files = [os.memfd_create(name) for name in ("output", "errors")[: 1 + apart]]
+        self.returncode: int | None = None
+        self._news = socket.socket(socket.AF_UNIX)
+        self._news.connect(_warm())
+        asked = {
+            "program": str(program),
+            "arguments": [str(argument) for argument in arguments],
+            "cwd": str(cwd),
+            "environment": dict(os.environ),
+        }
+        socket.send_fds(self._news, [json.dumps(asked).encode()], [self._files[0], self._files[-1]])
+        self._lines = self._news.makefile()
+        self.pid = int(self._lines.readline())
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        if self.returncode is None and select.select([self._news], [], [], 0)[0]:
+            self.returncode = int(self._lines.readline())
+            self._lines.close()
+            self._news.close()
+        return self.returncode
+
+    def communicate(self, timeout: float = 240) -> tuple[str, str]:
+        """Wait for its end, and return what it wrote; once. Raises TimeoutError where it does not end in time."""
+        late = self.returncode is None and not select.select([self._news], [], [], timeout)[0]
+        if late:
+            os.killpg(self.pid, signal.SIGKILL)
+            select.select([self._news], [], [], 60)
+        self.poll()
+        output, *errors = [os.pread(file, 1 << 24, 0).decode() for file in self._files]
+        for file in self._files:
+            os.close(file)
+        if late:
+            raise TimeoutError(f"not done after {timeout} s: {output} {errors}")
+        return output, "".join(errors)
+
+
+@cache
+def _warm() -> str:
+    """Start the process that forks the others (see `warm`); it ends with this one. Return where it listens."""
+    address = f"{tempfile.mkdtemp(prefix='warm-', dir='/tmp')}/socket"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a process that forks has one thread
+    command: list[str | Path] = [sys.executable, ROOT / "tests" / "warm.py", address]
+    # Never waited for: it ends when the pipe that is held here does.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    atexit.register(shutil.rmtree, Path(address).parent)
+    atexit.register(process.communicate)
+    while not Path(address).exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    return address
+
+
+def _done(started: Started, command: Sequence[str | Path]) -> "subprocess.CompletedProcess[str]":
+    output, errors = started.communicate()
+    assert started.returncode is not None
+    return subprocess.CompletedProcess(command, started.returncode, output, errors)
 
 
 def program(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run `evolve.py` and wait for it."""
-    return subprocess.run(
-        [sys.executable, ROOT / "evolve.py", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
-    )
+    return _done(Started(ROOT / "evolve.py", arguments, cwd, apart=True), arguments)
 
 
-def start(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
+def start(*arguments: str | Path, cwd: Path) -> Started:
     """Start `evolve.py` in a process group of its own."""
+    return Started(ROOT / "evolve.py", arguments, cwd)
+
+
+def start_cold(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
+    """Start `evolve.py` as a shell does, with its imports, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, ROOT / "evolve.py", *arguments],
         cwd=cwd,
@@ -45,17 +122,10 @@ def start(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
 
 def populations(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run `python -m populations` and wait for it."""
-    return subprocess.run(
-        [sys.executable, "-m", "populations", *arguments],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return _done(Started(ROOT / "populations" / "__main__.py", arguments, cwd, apart=True), arguments)
 
 
-def wait_for(path: Path, pattern: str, count: int, process: "subprocess.Popen[str]") -> None:
+def wait_for(path: Path, pattern: str, count: int, process: Process) -> None:
     """Wait until `count` files match `pattern` below `path`."""
     deadline = time.monotonic() + 120
     while len(list(path.glob(pattern))) < count:
@@ -64,13 +134,17 @@ def wait_for(path: Path, pattern: str, count: int, process: "subprocess.Popen[st
         time.sleep(0.02)
 
 
-def workers_of(process: "subprocess.Popen[str]") -> list[int]:
+def workers_of(process: Process) -> list[int]:
     """Return the process ids of a driver's workers, which are children of its fork server."""
-    servers = [pid for pid in _children(process.pid) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return [pid for server in servers for pid in _children(server)]
+    return [pid for server in _children(process.pid) if _is_server(server) for pid in _children(server)]
 
 
-def everyone(process: "subprocess.Popen[str]") -> list[int]:
+def _is_server(pid: int) -> bool:
+    named, started = (Path(f"/proc/{pid}/{name}").read_text() for name in ("comm", "cmdline"))
+    return named == "forkserver\n" or "forkserver" in started
+
+
+def everyone(process: Process) -> list[int]:
     """Return the driver's process and all below it, the lowest first."""
     found = [process.pid]
     for pid in found:
@@ -82,10 +156,10 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def kill_hard(process: "subprocess.Popen[str]") -> None:
+def kill_hard(process: Process) -> None:
     """kill -9 of the driver alone."""
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=60)
 
 
 def killed_and_resumed(arguments: tuple[str, ...], cwd: Path, files: str, count: int) -> Path:

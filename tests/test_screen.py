@@ -22,7 +22,7 @@ from cgp import Genome, Graph, Shape
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
-from harness import ROOT, TINY, start, wait_for
+from harness import ROOT, TINY, start_cold, wait_for
 from populations.commands import interpreter
 from populations.cost import CostModel, Point
 from populations.observers import Observers
@@ -373,7 +373,7 @@ def test_a_search_fits_a_terminal_of_eighty_columns_and_stops_when_asked(tmp_pat
 
 def test_whoever_stops_at_once_is_told_the_folder(tmp_path: Path) -> None:
     slow = ("--no-racing", "--function-set", "conv_64_5", "--num-min-depth", "60", "--num-max-depth", "60")
-    process = start(*slow, "--run", "mine", "--workers", "1", cwd=tmp_path)
+    process = start_cold(*slow, "--run", "mine", "--workers", "1", cwd=tmp_path)
     wait_for(tmp_path / "mine", "models/*/genome.json", 1, process)
     assert process.stdout is not None
     process.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evaluate.pool import STOP_SIGNALS
-from harness import ROOT, TINY, everyone, program, start, wait_for, workers_of
+from harness import ROOT, TINY, everyone, program, start_cold, wait_for, workers_of
 from populations import load
 from populations.stop import Stop, Stopped
 from populations.store import Store
@@ -53,7 +53,7 @@ def wait_until_server(process: Process) -> None:
 def test_a_signal_before_the_search_is_one_line(
     tmp_path: Path, wait: Callable[[Process], None], number: signal.Signals
 ) -> None:
-    process = start(*LONG, "--run", "r", cwd=tmp_path)
+    process = start_cold(*LONG, "--run", "r", cwd=tmp_path)
     wait(process)
     os.killpg(process.pid, number)
     output, _ = process.communicate(timeout=60)
@@ -108,7 +108,7 @@ def test_a_second_signal_stops_at_once_unless_it_is_of_a_closed_terminal(tmp_pat
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process = start(*LONG, "--workers", "1", "--run", "r", cwd=tmp_path)
+        process = start_cold(*LONG, "--workers", "1", "--run", "r", cwd=tmp_path)
     finally:
         signal.signal(signal.SIGHUP, before)
     wait_for(tmp_path / "r", "models/*/genome.json", 1, process)
