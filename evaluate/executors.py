@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from cgp.errors import BadInput
+from evaluate import worker
 from evaluate.forkserver import forget, start_worker
 from evaluate.pool import START_S
 
@@ -30,7 +31,7 @@ class _Worker:
         self.ready: Future[dict[str, Any]] = Future()
         self.ready_at: float | None = None
         self._answers: deque[Future[Any]] = deque([self.ready])
-        self._pipe, self._process = start_worker(kind, visible)
+        self._pipe, self._process = start_worker(worker.serve, kind, visible)
         self._pid = cast(int, self._process.pid)
         self._ended = self._given_up = False
         self._why = ""  # it did not start

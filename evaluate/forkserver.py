@@ -2,6 +2,7 @@
 
 On Linux all workers are forked from one server that has imported torch and has done nothing else:
 a worker is there in a moment, also after a kill, and workers share the memory that the import takes.
+This module does without torch, so that the server can import it while the driver still does.
 """
 
 import atexit
@@ -16,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -49,16 +50,16 @@ def prepare() -> None:
             multiprocessing.forkserver.ensure_running()
 
 
-def start_worker(kind: str, visible: str | None, attempts: int = 5) -> tuple["Connection[Any, Any]", BaseProcess]:
-    """Start a process that serves (see `worker.serve`), and return the pipe to it and the process.
+def start_worker(
+    serve: Callable[..., None], kind: str, visible: str | None, attempts: int = 5
+) -> tuple["Connection[Any, Any]", BaseProcess]:
+    """Start a process that calls `serve` with its end of a pipe; return the other end, and the process.
 
     A fork server that is just dying takes the request and then hangs up; the next finds it dead and starts another.
     Raises OSError or EOFError when that does not help.
     """
-    from evaluate import worker  # with torch, for which the server, prepared earlier, does not wait
-
     mine, theirs = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=worker.serve, args=(theirs, kind, visible), name=_NAME, daemon=True)
+    process = _CONTEXT.Process(target=serve, args=(theirs, kind, visible), name=_NAME, daemon=True)
     try:
         with _as_workers_begin():
             process.start()
@@ -66,7 +67,7 @@ def start_worker(kind: str, visible: str | None, attempts: int = 5) -> tuple["Co
         if attempts == 1:
             raise
         time.sleep(_TURN_S)
-        return start_worker(kind, visible, attempts - 1)
+        return start_worker(serve, kind, visible, attempts - 1)
     finally:
         theirs.close()  # the worker's death is then the pipe's end
     return mine, process

@@ -200,9 +200,9 @@ def test_dirac_lets_separable_and_inception_blocks_pass_on_above_zero() -> None:
 # Not cgp-cnn-res, whose sums of sums double the maps from node to node: deep ones hardly learn in few epochs.
 @pytest.mark.parametrize("name", ["resnet", "vgg-sep", "inception"])
 def test_deep_networks_learn_in_their_first_epoch(make_job: MakeJob, name: str) -> None:
-    space = Space(name, 60, 60, Shape(1, 8, 8), 10, max_flops=60_000_000)
+    space = Space(name, 60, 60, Shape(1, 8, 8), 10, max_flops=32_000_000)  # the usual limit at this image size
     graph = draw(space, np.random.default_rng(1)).graph(space)
-    result = evaluate(make_job(graph=graph, lr=recipe("fast").lr, train_size=640, precision="bf16"))
+    result = evaluate(make_job(graph=graph, lr=recipe("fast").lr, train_size=640, precision="auto"))
     assert result.status == "ok", result.error
     assert result.curve[0]["train_accuracy"] > 0.2  # of ten classes
 
