@@ -1,4 +1,6 @@
-"""Search for convolutional networks by evolution: command line, composition, and the loop.
+"""Search for convolutional networks by evolution: the command line, and `run` for Python.
+
+The loop is `search` in populations/loop.py: ask a strategy, train, tell it.
 
 A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) calls `build(graph)`
 (cgp/network.py).
@@ -7,9 +9,9 @@ A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) ca
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 
 def leave_when_asked() -> None:
@@ -30,83 +32,12 @@ if __name__ == "__main__":
 import populations
 from cgp.errors import BadInput
 from evaluate.forkserver import prepare
-from evaluate.job import Job, Result
-from evaluate.pool import NoSlotLeft, Pool
 from populations.commands import program, search_command
 from populations.config import Config, from_flags, parse
+from populations.loop import retry_failed, search
 from populations.observers import Aside, Observer, Observers
-from populations.outlook import Outlook
-from populations.schedule import Schedule
 from populations.screen import Screen
-from populations.stop import Stop, Stopped, refusing_disk_said, signals_restored, stop_at_once
-from populations.strategies import Strategy
-
-if TYPE_CHECKING:
-    from populations.store import Store
-
-
-def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", observers: Observers) -> bool:
-    """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
-    stop = Stop(store)
-    outlook = Outlook(schedule, pool, breeding, store.plan.recipe.epochs)
-    while not breeding.done and not (stop.asked and not pool.busy):
-        for candidate in schedule.longest_first([] if stop.asked else breeding.ask(pool.free - len(schedule))):
-            if job := store.open(candidate):  # written before it is sent
-                schedule.add(job)
-                fill(pool, schedule, stop)  # before the rest is written
-        # A training that pauses at a rung has not ended yet.
-        ended = [(job, final) for job, result in settled(pool, store) if (final := schedule.end(job, result))]
-        ended += schedule.prunings()
-        fill(pool, schedule, stop)  # before results are written: no slot waits for that
-        store.note_usage(pool.usage())  # on the disk with the results that follow
-        for job, result in ended:
-            store.close(job, result)
-        for record in store.news():  # from the pool, the journal or the cache
-            schedule.hear(record)
-            observers.told(record)
-            for finished in breeding.tell(record):
-                store.snapshot(finished)
-                observers.generation(finished)
-            store.set_best(breeding.best, record)
-        if stop.asked:
-            observers.stopping()
-        observers.update(outlook)
-    return breeding.done
-
-
-def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
-    """Send what waits to the free slots, unless the user has asked to stop."""
-    while schedule and pool.free and not stop.asked:
-        pool.submit(schedule.pop())
-
-
-def retry_failed(pool: Pool, store: "Store", observers: Observers) -> None:
-    """Train again, before the search goes on, what did not end ok in finished generations."""
-    jobs, stop = store.retry_failed(), Stop(store)
-    while (jobs and not stop.asked) or pool.busy:
-        while jobs and pool.free and not stop.asked:
-            pool.submit(jobs.pop())
-        ended = list(settled(pool, store))
-        if stop.asked:
-            observers.stopping()
-        store.note_usage(pool.usage())
-        for job, result in ended:
-            store.close_retry(job, result)
-
-
-def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
-    """Yield jobs that ended. One that was stopped, by the user, disk, images or the last slot, stays open."""
-    try:
-        ended = pool.settle(0) if store.has_news else pool.settle()
-    except NoSlotLeft as error:
-        raise BadInput(
-            f"--devices: no slot is left: {error}; check the devices, then --resume {store.folder}"
-        ) from error
-    for job, result in ended:
-        if result.status != "interrupted":
-            yield job, result
-        elif result.error:
-            raise BadInput(f"{result.error}, then --resume {store.folder}")
+from populations.stop import Stopped, refusing_disk_said, signals_restored, stop_at_once
 
 
 def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) -> tuple[Path, bool]:

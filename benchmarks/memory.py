@@ -14,7 +14,7 @@ from cgp import Graph, Shape
 from evaluate.data import load
 from evaluate.datasets import DATASETS, Raw
 from evaluate.executors import await_ready, local_slots
-from evaluate.job import DataSpec, Job, recipe
+from evaluate.job import DataSpec, Job, Train, recipe
 from evaluate.pool import Pool
 from evaluate.worker import evaluate
 
@@ -78,7 +78,8 @@ def _job(number: int, spec: DataSpec, models: Path) -> Job:
     folder = models / str(number)
     folder.mkdir()
     graph = Graph.chain(list(BLOCKS), IMAGE, 10)
-    return Job(number, str(number), graph, recipe("fast", epochs=1), spec, number, str(folder))
+    task = Train(graph, recipe("fast", epochs=1), spec)
+    return Job(number, str(number), task, number, str(folder))
 
 
 def _rollup(pid: int) -> dict[str, float]:

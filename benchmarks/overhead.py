@@ -15,7 +15,7 @@ from benchmarks.searching import DIGITS, nothing, timed_search
 from cgp import Graph, Shape, Space
 from evaluate.data import load
 from evaluate.executors import await_ready, local_slots
-from evaluate.job import Job, Result, recipe
+from evaluate.job import Job, Result, Train, recipe
 from evaluate.pool import Pool
 from evaluate.worker import evaluate
 
@@ -66,7 +66,7 @@ def benchmark(quick: bool) -> Benchmark:
 
     def fresh_process_epoch(folder: Path) -> float:
         graph = Graph.chain(["conv_8_3", "res_8_3", "conv_4_3"], shape, 10)
-        job = pickle.dumps(Job(0, "fresh", graph, EPOCH, DIGITS, 0, str(folder)))
+        job = pickle.dumps(Job(0, "fresh", Train(graph, EPOCH, DIGITS), 0, str(folder)))
         started = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", FRESH], input=job, stdout=subprocess.PIPE, check=True)
         return 1000 * (time.perf_counter() - started - float(done.stdout))

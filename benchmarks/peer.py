@@ -44,7 +44,7 @@ from benchmarks.measure import Benchmark, Samples
 from cgp import BadInput, Graph, Space, draw
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
-from evaluate.job import DataSpec, Job, Recipe, Result, recipe
+from evaluate.job import DataSpec, Job, Recipe, Result, Train, recipe
 from evaluate.pool import Pool
 from evaluate.worker import evaluate
 
@@ -192,7 +192,7 @@ class Ours:
         number = next(self._numbers)
         folder = self._folder / "models" / str(number)
         folder.mkdir(parents=True)
-        return Job(number, str(number), graph, trained, self._spec, seed, str(folder))
+        return Job(number, str(number), Train(graph, trained, self._spec), seed, str(folder))
 
 
 def _peer(graphs: Sequence[Graph], data: Data, spec: DataSpec, seed: int, epochs: int) -> Timed:

@@ -10,7 +10,7 @@ from cgp import Space
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Recipe, Result, recipe
 from evaluate.pool import Pool
-from evolve import search
+from populations.loop import search
 from populations.observers import Observers
 from populations.record import Record
 from populations.schedule import Schedule

@@ -17,7 +17,7 @@ from benchmarks.measure import Benchmark, in_turn
 from benchmarks.searching import nothing, silently
 from cgp import Shape, Space, draw
 from evaluate.fitness import objectives
-from evaluate.job import DataSpec, Job, Result, recipe
+from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
 from evaluate.pool import Pool
 from populations import load
 from populations.folder import create_run
@@ -81,29 +81,31 @@ def fill(folder: Path, records: int) -> Path:
     journal = Journal(path, writable=True)
     for number in range(VARIANTS):
         made = candidate(number)
+        assert made.genome
         journal.add_job(made, f"{number:012x}", number, made.genome.to_json(SPACE))
-        journal.add_result(number, six_epochs(number), None, told=True)
+        journal.add_result(made.key, six_epochs(number), None, told=True)
     journal.close()
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         for setting in ("journal_mode=off", "synchronous=off", "cache_size=-1000000"):  # kB
             db.execute(f"pragma {setting}")
         for shift in range(VARIANTS, records, VARIANTS):
-            for table in ("jobs", "genomes", "results", "details", "train_scores"):
+            for table in ("jobs", "tasks", "results", "metrics", "details"):
                 db.execute(_copies(db, table, shift))
     return folder
 
 
 def _copies(db: sqlite3.Connection, table: str, shift: int) -> str:
     changed = {
+        "job": f"job + {shift}",
         "number": f"number + {shift}",
-        "parent": f"number + {shift - VARIANTS}",
+        "parent": f"job + {shift - VARIANTS}",
         "generation": f"generation + {shift // POPULATION}",
         "id": "lower(hex(randomblob(6)))",
         "graph_id": "lower(hex(randomblob(32)))",
     }
     names = [row[1] for row in db.execute(f"pragma table_info({table})")]
     columns = ", ".join(changed.get(name, name) for name in names)
-    return f"insert into {table} select {columns} from {table} where number < {VARIANTS}"
+    return f"insert into {table} select {columns} from {table} where job <= {VARIANTS}"
 
 
 def append(folder: Path, count: int) -> float:
@@ -145,7 +147,7 @@ def look_up(folder: Path, count: int, by_graph: bool) -> float:
     graphs = [journal.tuples("select graph_id from jobs where number=?", n)[0][0] for n in numbers]
     started = time.perf_counter()
     for number, graph_id in zip(numbers, graphs, strict=True):
-        found = journal.first_with(graph_id) if by_graph else journal.identity(number)
+        found = journal.first_with(graph_id) if by_graph else journal.identity(Key(SEARCH, number))
         assert found is not None
     taken = time.perf_counter() - started
     journal.close()

@@ -45,8 +45,23 @@ FAMILIES: dict[str, Callable[[Shape, int], dict[str, Graph]]] = {
 
 
 def family(name: str, image: Shape = CIFAR10, classes: int = 10) -> dict[str, Graph]:
-    """Return the networks of the family `name`, by name. Raises BadInput for an unknown family."""
+    """Return the networks of the family `name`, by name.
+
+    Raises BadInput for an unknown family, and for images that are too small for it.
+    """
+    networks = family_named(name)(image, classes)
+    try:
+        for graph in networks.values():
+            graph.flows  # noqa: B018 - a shape that cannot be is met where it is asked for
+    except BadInput as error:
+        side = f"{image.height} x {image.width}"
+        raise BadInput(f"--family: {name} does not fit images of {side}: {error}") from error
+    return networks
+
+
+def family_named(name: str) -> Callable[[Shape, int], dict[str, Graph]]:
+    """Return what makes the networks of the family `name`. Raises BadInput for an unknown one."""
     if name not in FAMILIES:
         known = ", ".join(FAMILIES)
-        raise BadInput(f"unknown family {name!r}{did_you_mean(name, FAMILIES)}; families are: {known}")
-    return FAMILIES[name](image, classes)
+        raise BadInput(f"--family: unknown {name!r}{did_you_mean(name, FAMILIES)}; one of {known}")
+    return FAMILIES[name]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from evaluate.step import Step
 from evaluate.train import Setting, fresh_network, make_optimizer
 
 _SMALLEST = 2  # images of a batch; batch normalisation wants more than one
-_MOST = 3  # steps of one graph that are timed
+_MOST = 5  # steps of one graph that are timed
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class TimedStep(NamedTuple):
 
 
 def time_steps(sample: Sample) -> list[TimedStep]:
-    """Train each graph of `sample` for a few steps on noise, and return how long one step took.
+    """Train each graph of `sample` for a few steps on noise, and return how long the shortest step took.
 
     A batch that would take longer than the graph's share of the time is halved until it does not; graphs
     for which no time is left are left out.
@@ -59,7 +58,7 @@ def time_steps(sample: Sample) -> list[TimedStep]:
             batch = max(_SMALLEST, batch // 2)
         first = trial.step(batch)  # allocates
         steps = list(trial.steps(batch, ends - (len(sample.graphs) - n - 1) * allowance))
-        taken = median(steps)
+        taken = min(steps)  # what takes longer was held up, at this moment, by something else
         timed.append(TimedStep(graph, batch, taken, trial.building + max(0.0, first - taken)))
         rate = taken / (graph.flops * batch)
     return timed
@@ -69,7 +68,7 @@ def _first_rate(graph: Graph, sample: Sample) -> float:
     """Return seconds per forward FLOP in the smallest batch, once this process has done what it does only once."""
     trial = _Trial(graph, sample)
     trial.step(_SMALLEST)
-    return trial.step(_SMALLEST) / (graph.flops * _SMALLEST)
+    return min(trial.step(_SMALLEST) for _ in range(2)) / (graph.flops * _SMALLEST)
 
 
 class _Trial:

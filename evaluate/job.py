@@ -1,9 +1,10 @@
-"""Job, Recipe, DataSpec and Result: the plain values that cross processes. No torch."""
+"""Recipe, DataSpec, Train, Measure, Job and Result: the plain values that cross processes. No torch."""
 
+import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cgp.errors import BadInput, did_you_mean
 from cgp.graph import Graph
@@ -107,27 +108,85 @@ class DataSpec:
         return {name: value for name, value in asdict(self).items() if name != "val_size" or value is not None}
 
 
+SEARCH, FINAL = "search", "final"  #: stages of a job; the others are named by the commands that send them
+
+
+class Key(NamedTuple):
+    """Which job of a run: numbers count from 0 within each stage."""
+
+    stage: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network and score it on the validation images."""
+
+    graph: Graph
+    recipe: Recipe
+    data: DataSpec
+    inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
+
+    def about(self) -> dict[str, Any]:
+        """Return, as a JSON-able value, all of it that decides the outcome."""
+        parent = {"parent": Path(self.inherit).name} if self.inherit else {}
+        return {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": self.data.about()} | parent
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measure a trained network: one of `evaluate.measures.MEASURES`."""
+
+    measure: str
+    graph: Graph
+    source: str  #: model folder of the trained network
+    data: DataSpec
+    precision: str  #: as of a recipe
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def options_json(self) -> str:
+        """The options as one text, the same for equal options."""
+        return json.dumps(self.options, sort_keys=True)
+
+
+Task = Train | Measure
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker is sent: kilobytes, JSON-able."""
 
-    number: int  #: counted from 0 within the run
+    number: int  #: counted from 0 within its stage
     id: str
-    graph: Graph
-    recipe: Recipe
-    data: DataSpec
+    task: Task
     seed: int
     folder: str  #: where checkpoints, curve and log go
     stop_file: str | None = None  #: when this file exists, stop after the epoch's checkpoint
     until: int | None = None  #: epoch after which to pause; None: train to the end
-    inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
     fingerprint: str | None = None  #: of the images that the search began with; a worker refuses others
+    stage: str = SEARCH
+
+    @property
+    def key(self) -> Key:
+        """Which job of the run it is."""
+        return Key(self.stage, self.number)
+
+    @property
+    def train(self) -> Train:
+        """Its task, where it trains. Raises TypeError where it measures."""
+        if not isinstance(self.task, Train):
+            raise TypeError(f"job {self.number} of stage {self.stage} trains nothing: {self.task}")
+        return self.task
 
     def about(self) -> dict[str, Any]:
-        """Return, as a JSON-able value, all that decides the outcome: what a checkpoint says of itself."""
-        parent = {"parent": Path(self.inherit).name} if self.inherit else {}
-        how = {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": self.data.about()}
-        return {"number": self.number, "id": self.id} | how | {"seed": self.seed} | parent
+        """Return, as a JSON-able value, what a checkpoint of its training says of it."""
+        return {"stage": self.stage, "number": self.number, "id": self.id, "seed": self.seed} | self.train.about()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it takes at most; a measurement counts as one."""
+        return self.task.recipe.epochs if isinstance(self.task, Train) else 1
 
 
 @dataclass(frozen=True)
@@ -146,15 +205,17 @@ class Result:
     log: str | None = None  #: path of the traceback
     parent: str | None = None  #: id of the model whose weights were taken over
     scratch_share: float | None = None  #: share of the parameters that were not taken over
+    artifacts: list[str] = field(default_factory=list)  #: files that a measure wrote into the job's folder
     numerics: dict[str, Any] = field(default_factory=dict)  #: device, precision, threads, versions ..., in the end
     #: stretches of epochs, each `from`, `to` and its `numerics`: a resumed training may have several
     stretches: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def train_accuracy(self) -> float | None:
-        """The training accuracy of the epoch that the metrics are of, a fraction; None where none is known."""
+    def scores(self) -> dict[str, float]:
+        """The metrics, and of a training the `train_accuracy` of the epoch that they are of, a fraction."""
         best = (row for row in self.curve if all(row.get(name) == value for name, value in self.metrics.items()))
-        return next(best, {}).get("train_accuracy") if self.metrics else None
+        found = next(best, {}) if self.metrics else {}
+        return self.metrics | {name: found[name] for name in ("train_accuracy",) if name in found}
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""

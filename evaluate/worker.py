@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,14 +14,18 @@ from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from cgp.errors import BadInput
+from cgp.network import build
 from evaluate.augment import Images
-from evaluate.checkpoint import Interrupted, ModelFolder
+from evaluate.checkpoint import Interrupted, ModelFolder, read_weights
 from evaluate.data import Data, load
+from evaluate.files import BEST
 from evaluate.inherit import inherit
-from evaluate.job import DataSpec, Job, Result, Status
+from evaluate.job import DataSpec, Job, Measure, Result, Status, Train
+from evaluate.measures import MEASURES, Subject
 from evaluate.memory import give_back_memory, keep_freed_memory, peak_memory_mb, reset_peak_memory
 from evaluate.numerics import Numerics, describe_device
 from evaluate.pool import STOP_SIGNALS
@@ -96,20 +101,25 @@ def _end_with(driver: BaseProcess) -> None:
 
 def setting_of(job: Job) -> Setting:
     """Return the job's setting on this process's device."""
-    numerics = Numerics(_device, resolve_precision(job.recipe.precision, _device))
-    return Setting(job.recipe, job.seed, numerics, job.until)
+    recipe = job.train.recipe
+    return Setting(recipe, job.seed, _numerics(recipe.precision), job.until)
+
+
+def _numerics(precision: str) -> Numerics:
+    return Numerics(_device, resolve_precision(precision, _device))
 
 
 def evaluate(job: Job) -> Result:
-    """Train and score the network of `job`; every exception becomes a result, unless it spoils this process.
+    """Do what the task of `job` says; every exception becomes a result, unless it spoils this process.
 
     `interrupted`, with an error that says why, means that no other job could be judged either: a full disk, or
     images that are not those of the search.
     Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
     """
-    folder = ModelFolder(Path(job.folder), {"job": job.about()}, Path(job.stop_file) if job.stop_file else None)
+    about = {"job": job.about()} if isinstance(job.task, Train) else {}
+    folder = ModelFolder(Path(job.folder), about, Path(job.stop_file) if job.stop_file else None)
     try:
-        return _evaluate(job, folder)
+        return _train(job, folder) if isinstance(job.task, Train) else _measure(job, job.task)
     except Interrupted:
         return Result("interrupted")
     except WrongImages as error:
@@ -130,49 +140,73 @@ def evaluate(job: Job) -> Result:
         return _broken("oom" if out_of_memory else "failed", error, folder)
 
 
-def _evaluate(job: Job, folder: ModelFolder) -> Result:
-    setting = setting_of(job)
+def _train(job: Job, folder: ModelFolder) -> Result:
+    task, setting = job.train, setting_of(job)
     data, images, validation = _images(job, setting.numerics.device)
-    if data.shape != job.graph.image or len(data.classes) != job.graph.classes:
-        raise BadInput(
-            f"{job.data.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
-            f"expects {tuple(job.graph.image)} of {job.graph.classes}"
-        )
     reset_peak_memory(setting.numerics.device)
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
     folder.about |= {"numerics": numerics}
     folder.discard_unusable()
-    network = fresh_network(job.graph, setting)
-    share = inherit(network, job.graph, Path(job.inherit)) if job.inherit else None
+    network = fresh_network(task.graph, setting)
+    share = inherit(network, task.graph, Path(task.inherit)) if task.inherit else None
     curve = train(network, images, validation, setting, folder)  # beyond `until`, where it had been farther once
     best = best_epoch(curve)
-    whole = len(curve) == job.recipe.epochs or out_of_patience(curve, job.recipe.patience)
+    whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
     return Result(
         "ok" if whole else "paused",
         metrics={name: best[name] for name in ("val_accuracy", "val_loss")},
         curve=curve,
         seconds=sum(row["seconds"] for row in curve),
         peak_memory_mb=peak_memory_mb(setting.numerics.device),
-        parent=Path(job.inherit).name if job.inherit else None,
+        parent=Path(task.inherit).name if task.inherit else None,
         scratch_share=share,
         numerics=folder.stretches[-1]["numerics"],
         stretches=folder.stretches,
     )
 
 
+def _measure(job: Job, task: Measure) -> Result:
+    began, numerics = time.perf_counter(), _numerics(task.precision)
+    data, _, _ = _images(job, numerics.device)
+    reset_peak_memory(numerics.device)
+    network = numerics.place(build(task.graph))
+    read_weights(Path(task.source) / BEST, network)
+    subject = Subject(network.eval(), data, numerics, Path(job.folder))
+    measured = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
+    return Result(
+        "ok",
+        metrics=measured.metrics,
+        artifacts=measured.artifacts,
+        seconds=time.perf_counter() - began,
+        peak_memory_mb=peak_memory_mb(numerics.device),
+        parent=Path(task.source).name,
+        numerics=numerics.describe() | {"data_fingerprint": data.fingerprint},
+    )
+
+
 def _images(job: Job, device: str) -> tuple[Data, Images, Images]:
-    """Return the job's dataset, training and validation images. Raises WrongImages where they are not the run's."""
+    """Return the job's dataset, training and validation images.
+
+    Raises WrongImages where they are not the run's, and BadInput where the network expects others.
+    """
+    spec, graph = job.task.data, job.task.graph
     try:
-        opened = _opened(job.data, device)
+        opened = _opened(spec, device)
     except BadInput as error:
         raise WrongImages(str(error)) from error
     except FileNotFoundError as error:
-        raise WrongImages(f"{job.data.name}: {error.filename} is gone; restore the images") from error
+        raise WrongImages(f"{spec.name}: {error.filename} is gone; restore the images") from error
     found = opened[0].fingerprint
     if job.fingerprint and job.fingerprint != found:
         raise WrongImages(
-            f"{job.data.name}: the images have changed since the search began, their fingerprint is {found[:12]} "
+            f"{spec.name}: the images have changed since the search began, their fingerprint is {found[:12]} "
             f"and was {job.fingerprint[:12]}; restore them"
+        )
+    data = opened[0]
+    if data.shape != graph.image or len(data.classes) != graph.classes:
+        raise BadInput(
+            f"{spec.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
+            f"expects {tuple(graph.image)} of {graph.classes}"
         )
     return opened
 

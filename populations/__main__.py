@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|replay: look into runs and replay their models."""
+"""python -m populations list|show|best|lineage|replay|confirm|measure: look into runs, and ask more of them."""
 
 import argparse
 import json
@@ -13,16 +13,16 @@ from typing import Any
 import pandas as pd
 
 from cgp.errors import BadInput
-from evaluate.job import RECIPES
+from evaluate.job import RECIPES, SEARCH
 from populations.commands import OneLineParser
 from populations.frame import Run, load
 from populations.ledger import ledger
 
 SHORT = (  # columns of the table on a terminal; csv and json have all
-    *("id", "job", "generation", "parent", "status", "depth"),
+    *("id", "stage", "job", "generation", "parent", "status", "depth"),
     *("conv_layers", "params", "val_accuracy", "test_accuracy", "seconds"),
 )
-SPARE = ("conv_layers", "parent", "generation", "seconds", "job", "params", "depth", "status")  # first to go
+SPARE = ("conv_layers", "stage", "parent", "generation", "seconds", "job", "params", "depth", "status")  # first to go
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,8 +87,22 @@ def parser() -> argparse.ArgumentParser:
     )
     again.set_defaults(command=replay_model)
 
-    for command in (show, best, lineage, again):
+    confirm = commands.add_parser("confirm", help="train the best models again on fresh seeds: does the order hold?")
+    confirm.add_argument("--top", type=int, default=3, metavar="N", help="how many models [default: 3]")
+    confirm.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
+    confirm.set_defaults(command=confirm_models)
+
+    measure = commands.add_parser("measure", help="measure models: the test images, by class")
+    measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
+    measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
+    measure.set_defaults(command=measure_models)
+
+    for command in (confirm, measure):
+        command.add_argument("--workers", type=int, metavar="N", help="worker processes [default: the run's]")
+        command.add_argument("--devices", metavar="NAMES", help="auto, cpu, or GPUs with commas [default: the run's]")
+    for command in (show, best, lineage, again, confirm, measure):
         command.add_argument("run", type=Path, help="run folder")
+    measure._actions.sort(key=lambda action: action.dest == "models")
     again._actions.sort(key=lambda action: action.dest == "model")  # RUN stands before MODEL
     lineage._actions.sort(key=lambda action: action.dest == "model")
     for command in (listing, show, best, lineage):
@@ -140,7 +154,8 @@ def show_models(arguments: argparse.Namespace) -> int:
         table = table.sort_values(arguments.sort, ascending=False, kind="stable")
     if arguments.format == "table":
         shown = dict.fromkeys((*SHORT, *([arguments.sort] if arguments.sort else [])))
-        table = table[[name for name in shown if name in table]]
+        plain = (table["stage"] == SEARCH).all() and arguments.sort != "stage"
+        table = table[[name for name in shown if name in table and not (plain and name == "stage")]]
     return _print(table, arguments.format, [name for name in SPARE if name != arguments.sort])
 
 
@@ -170,6 +185,18 @@ def show_lineage(arguments: argparse.Namespace) -> int:
 def replay_model(arguments: argparse.Namespace) -> int:
     """Score or train a model again; see `populations.replaying`, which no other command needs."""
     code: int = import_module("populations.replaying").replay_model(arguments)  # loads torch: seconds
+    return code
+
+
+def confirm_models(arguments: argparse.Namespace) -> int:
+    """Train the best models again on fresh seeds; see `populations.confirm`."""
+    code: int = import_module("populations.confirm").confirm_models(arguments)
+    return code
+
+
+def measure_models(arguments: argparse.Namespace) -> int:
+    """Measure models; see `populations.measuring`."""
+    code: int = import_module("populations.measuring").measure_models(arguments)
     return code
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cgp.blocks import function_set
 from cgp.errors import BadInput
+from cgp.families import family_named
 from evaluate.datasets import dataset
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Recipe
@@ -34,6 +35,14 @@ _RANGES = {
 }
 
 
+#: What has no effect on networks that are given.
+_OF_SEARCHES = (
+    *("num_min_depth", "num_max_depth", "function_set", "levels_back", "max_params", "max_flops"),
+    *("strategy", "population", "offspring", "generations", "mutation_rate"),
+    *("deterministic", "racing", "rungs", "inherit"),
+)
+
+
 def check_flags(values: Mapping[str, Any], given: Collection[str], typed: Collection[str]) -> None:
     """Check every flag by itself and with others; of all `values`, those `given` now, in a file or `typed`.
 
@@ -44,14 +53,18 @@ def check_flags(values: Mapping[str, Any], given: Collection[str], typed: Collec
     _check_effects(values, typed)
 
 
-def check_names(values: Mapping[str, Any], recipe: Recipe, data: DataSpec) -> None:
-    """Raise BadInput for an unknown block, strategy, objective or dataset, and for rungs that `recipe` lacks."""
+def check_names(values: Mapping[str, Any], recipe: Recipe, data: DataSpec, typed: Collection[str]) -> None:
+    """Raise BadInput for an unknown block, strategy, objective or dataset, and for what does not go with `recipe`."""
     function_set(values["function_set"])
+    if values["family"] is not None:
+        family_named(values["family"])
     strategy_class(values["strategy"])
     objectives(values["objectives"])
     dataset(data)
     if values["racing"]:
         rungs_of(values["rungs"], recipe)
+    if "momentum" in typed and recipe.optimizer != "sgd":
+        raise BadInput(f"--momentum: {recipe.momentum} has no effect on --optimizer {recipe.optimizer}; leave it out")
 
 
 def _check_numbers(values: Mapping[str, Any], given: Collection[str]) -> None:
@@ -87,6 +100,12 @@ def _check_words(values: Mapping[str, Any], given: Collection[str]) -> None:
 
 def _check_effects(values: Mapping[str, Any], typed: Collection[str]) -> None:
     chosen, images = values["strategy"], values["dataset"]
+    for name in _OF_SEARCHES:
+        if values["family"] and name in typed:
+            raise BadInput(
+                f"{_flag(name)}: {values[name]} has no effect on --family {values['family']}, whose networks are "
+                "given; leave it out"
+            )
     if values["keep"] == "best" and values["inherit"]:
         raise BadInput("--keep best: drops the weights that --inherit hands on; expected --keep all")
     if values["deterministic"] and chosen != "aging":

@@ -3,13 +3,14 @@
 #: In the order of the table; `test_accuracy` is there once a test was asked for.
 COLUMNS = {
     "id": "name of the model, and of its folder in `models/`: 12 hexadecimal digits that its job and graph decide",
-    "job": "number of the job, from 0; the final ranking of `--inherit` begins at 1,000,000,000",
+    "stage": "what its job was for: `search`, `final` (the final ranking of `--inherit`), or a command, as `confirm`",
+    "job": "number of the job, from 0 within its stage",
     "generation": "generation that it was bred for, from 0",
     "parent": "id of the parent; empty for a random draw",
     "status": "`ok`; `pruned`: ended by racing, its scores are those until then; `failed`: it raised an error; "
     "`diverged`: its loss was no number; `oom`: out of memory; `timeout`: beyond `--timeout`; `lost`: its worker "
     "vanished twice; `open`: no result yet",
-    "function_set": "`--function-set` of the run",
+    "function_set": "`--function-set` of the run, or its `--family`",
     "depth": "active nodes",
     "conv_layers": "convolutions on the longest path",
     "params": "trainable parameters",

@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cgp.families import family
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
 from evaluate.fitness import objectives
@@ -19,11 +20,12 @@ from populations.config import Config
 from populations.folder import create_next_run, create_run, note_session, read_json, write_json
 from populations.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
 from populations.racing import Race, rungs_of
+from populations.record import Candidate
 from populations.recorded import refuse_other_images
 from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
-from populations.strategies import FinalRanking, Settings, Strategy, strategy
+from populations.strategies import FinalRanking, Settings, Strategy, Sweep, strategy
 
 
 class Composed(NamedTuple):
@@ -41,7 +43,7 @@ class Composed(NamedTuple):
         Raises BadInput where those asked for find none.
         """
         asked = (config.workers, config.workers_per_device, self.plan.recipe.precision)
-        return placement(self.devices, *asked, partial(worker_bytes, self.plan, self.data), say)
+        return placement(self.devices, *asked, partial(worker_bytes, self.breeding, self.plan, self.data), say)
 
 
 class Opened(NamedTuple):
@@ -53,10 +55,10 @@ class Opened(NamedTuple):
     store: Store
 
 
-def compose(config: Config, screen: Screen) -> Composed:
+def compose(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> Composed:
     """Return what breeds, what every job has in common, and the images, or raise BadInput.
 
-    It is raised for a run that is resumed on other images, too.
+    It is raised for a run that is resumed on other images, too. Where candidates are `asked` for, nothing is bred.
     """
     devices, recipe, spec = device_names(config.devices), config.recipe(), config.data()
     refuse_emulation(recipe.precision, devices)
@@ -71,13 +73,31 @@ def compose(config: Config, screen: Screen) -> Composed:
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
     plan = Plan(
-        space, recipe, spec, config.seed, not config.re_evaluate, config.keep, config.inherit, data.fingerprint
+        space,
+        recipe,
+        spec,
+        config.seed,
+        not config.re_evaluate,
+        config.keep,
+        config.inherit,
+        data.fingerprint,
+        config.family,
     )
-    breeding = strategy(config.strategy, settings)
-    breeding = FinalRanking(breeding) if config.inherit else breeding
-    rungs = rungs_of(config.rungs, recipe) if config.racing else ()
+    breeding = _breeding(config, settings, data, asked)
+    raced = config.racing and not isinstance(breeding, Sweep)
+    rungs = rungs_of(config.rungs, recipe) if raced else ()
     screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
     return Composed(devices, breeding, plan, data, Race(rungs, config.population) if rungs else None)
+
+
+def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
+    if asked:
+        return Sweep(settings, asked)
+    if config.family:
+        known = family(config.family, data.shape, len(data.classes)).values()
+        return Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
+    breeding = strategy(config.strategy, settings)
+    return FinalRanking(breeding) if config.inherit else breeding
 
 
 def preview(config: Config, screen: Screen) -> str:
@@ -90,12 +110,13 @@ def preview(config: Config, screen: Screen) -> str:
 
 
 @contextlib.contextmanager
-def opened(config: Config, screen: Screen) -> Iterator[Opened]:
+def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> Iterator[Opened]:
     """Start the workers, forecast the search and open its run; in the end stop them and close it.
 
+    Where candidates are `asked` for, their jobs are written to the run at once and no search goes on.
     Raises BadInput where one of these cannot be.
     """
-    made = compose(config, screen)
+    made = compose(config, screen, asked)
     breeding, plan, data = made.breeding, made.plan, made.data
     places, workers = made.placement(config, screen.line)
     screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
@@ -105,6 +126,7 @@ def opened(config: Config, screen: Screen) -> Iterator[Opened]:
         forecast = foretell(breeding, plan, data, made.race, slots)
         store = open_session(config, plan, data, found, pool.usage())
         try:
+            store.enter(asked)
             screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
             screen.begin(breeding.total)
             wanted = search_bytes(breeding, plan, len(slots))

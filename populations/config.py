@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.errors import BadInput, did_you_mean
+from cgp.families import FAMILIES
 from cgp.layers import Shape
 from cgp.space import Space
 from evaluate.datasets import dataset_names
@@ -58,6 +59,7 @@ FLAGS = (
     Flag("space", "max-params", int, None, "limit on trainable parameters [default: none; cgp-cnn-res 10 million]"),
     Flag("space", "max-flops", int, USUAL, "limit on forward FLOPs per image, 0 for none; usual: half a million a pixel, as a ResNet-110 has"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
+    Flag("evolution", "family", str, None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}"),
     Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)"),
     Flag("evolution", "offspring", int, None, "children a generation; not of random, which draws --population networks each time [default: --population]"),
     Flag("evolution", "generations", int, 3, "generations, the random one included", False),
@@ -223,10 +225,10 @@ def _configured(given: dict[str, Any]) -> Config:
     if resume is not None:
         values |= _resumed(resume, flags) | (dict.fromkeys(("workers", "workers_per_device")) if rivals else {})
     switches = {name: given.get(name, False) for name in ("retry_failed", "dry_run", "profile")}
-    values |= flags
+    values |= ({"generations": 1} if flags.get("family") else {}) | flags
     made = Config(values | {"offspring": values["offspring"] or values["population"]}, resume, **switches)
     check_flags(made.values, flags, typed)
-    check_names(made.values, made.recipe(), made.data())
+    check_names(made.values, made.recipe(), made.data(), typed)
     return made
 
 

@@ -66,6 +66,14 @@ def _copied(path: Path) -> sqlite3.Connection:
         ) from error
 
 
+def copied(db: sqlite3.Connection) -> sqlite3.Connection:
+    """Close a journal that cannot be written and return a copy of it that can, which is gone with the connection."""
+    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    with contextlib.closing(db):
+        db.backup(copy)
+    return copy
+
+
 def finish(db: sqlite3.Connection) -> None:
     """Take the log into the journal, so that it is one file, and close it; nothing where it is closed already.
 

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
 import pandas as pd
 
-from cgp.genome import draw
 from cgp.graph import Graph
 from evaluate.data import Data
 from evaluate.executors import ProcessSlot
@@ -84,7 +82,7 @@ def foretell(
     They do so at once, each with some of the graphs: so they are as slow as they will be beside each other.
     None where one of them fails at it, which the search will meet in its own time.
     """
-    sample = _sample(plan)
+    sample = strategy.sample(_SAMPLE)
     parts = _parts(sample, len(slots), _EACH)
     asked = [_to_time(part, plan, data, slot.device) for part, slot in zip(parts, slots, strict=True)]
     try:
@@ -168,7 +166,7 @@ def dry_run(strategy: Strategy, plan: Plan, data: Data, race: Race | None, devic
     The table's seconds are of whole trainings, as a worker would take them.
     """
     settle_process(device)
-    sample = _sample(plan)
+    sample = strategy.sample(_SAMPLE)
     timed = time_steps(_to_time(_parts(sample, 1, _ALONE)[0], plan, data, device))
     forecast = _forecast(timed, sample, strategy, plan, data, race, workers)
     table = population_table(strategy, plan, forecast)
@@ -195,21 +193,18 @@ def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
 
     With `--keep best` only the best network's and those in training lie on disk.
     """
-    mean = sum(forecast_bytes(graph, plan.recipe) for graph in _sample(plan)) / _SAMPLE
+    sample = strategy.sample(_SAMPLE)
+    mean = sum(forecast_bytes(graph, plan.recipe) for graph in sample) / len(sample)
     return round(mean * (strategy.total if plan.keep == "all" else workers + 1))
 
 
-def worker_bytes(plan: Plan, data: Data, device: str) -> int:
-    """Predict the bytes of a worker that trains the median network, by FLOPs, of the space."""
-    median = sorted(_sample(plan), key=lambda graph: graph.flops)[_SAMPLE // 2]
+def worker_bytes(strategy: Strategy, plan: Plan, data: Data, device: str) -> int:
+    """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
+    sample = sorted(strategy.sample(_SAMPLE), key=lambda graph: graph.flops)
+    median = sample[len(sample) // 2]
     kind = device.partition(":")[0]
     images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
     asked = {"graph": median.id, "recipe": dataclasses.asdict(plan.recipe)}
     # Remembered, since torch takes two seconds to import what predicts.
     found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
     return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])
-
-
-def _sample(plan: Plan) -> list[Graph]:
-    rng = np.random.default_rng([plan.seed, _SAMPLE])
-    return [draw(plan.space, rng).graph(plan.space) for _ in range(_SAMPLE)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.graph import Graph
-from evaluate.job import Result
+from evaluate.job import Key, Result
 from populations.columns import COLUMNS
 from populations.folder import read_json
 from populations.journal import LAST_ATTEMPT, Journal
@@ -21,23 +21,25 @@ from populations.recorded import require
 
 MODEL_COLUMNS = tuple(name for name in COLUMNS if name != "test_accuracy")
 
-_MODELS = """
-select j.id, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
-    j.depth, j.conv_layers, j.params, j.flops, j.receptive_field, r.val_accuracy, r.val_loss,
+
+def _metric(name: str) -> str:
+    return f"(select value from metrics where job = r.job and attempt = r.attempt and name = '{name}') as {name}"
+
+
+_MODELS = f"""
+select j.id, j.stage, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
+    j.depth, j.conv_layers, j.params, j.flops, j.receptive_field, {_metric("val_accuracy")}, {_metric("val_loss")},
     r.epochs, r.seconds, r.peak_memory_mb, j.seed, o.id as same_as, r.scratch_share,
-    coalesce(s.accuracy, case when r.val_accuracy is not null then (  -- written before there were train_scores
-        select json_extract(e.value, '$.train_accuracy') from details d, json_each(d.detail, '$.curve') e
-        where d.number = r.number and d.attempt = r.attempt
-        order by json_extract(e.value, '$.val_accuracy') desc, json_extract(e.value, '$.val_loss'), e.key limit 1
-    ) end) as train_accuracy, t.accuracy as test_accuracy
+    {_metric("train_accuracy")},
+    (select value from metrics where job = coalesce(r.same_as, j.job) and name = 'test_accuracy'
+        order by attempt desc limit 1) as test_accuracy
 from jobs j
-left join jobs p on p.number = j.parent
-left join results r on r.number = j.number
-left join results later on later.number = r.number and later.attempt = r.attempt + 1
-left join jobs o on o.number = r.same_as
-left join train_scores s on s.number = r.number and s.attempt = r.attempt
-left join test_scores t on t.number = coalesce(r.same_as, j.number)
-where later.number is null"""  # so r is the last attempt
+left join jobs p on p.job = j.parent
+left join results r on r.job = j.job
+left join results later on later.job = r.job and later.attempt = r.attempt + 1
+left join jobs o on o.job = r.same_as
+where later.job is null and j.measure is null"""  # so r is the last attempt
+_IN_ORDER = " order by j.stage <> 'search', j.stage <> 'final', j.stage, j.number"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Model:
     """One model of a run, with what is needed to build and judge it again."""
 
     id: str
-    number: int
+    key: Key
     seed: int
     graph: Graph
     result: Result | None
@@ -63,12 +65,14 @@ class Run:
         self._journal = Journal(folder / "run.sqlite")
         self.config: dict[str, Any] = read_json(folder / "config.json")
         require(self.config, ("function_set",), folder)
-        self._shared = shared(folder, self.config["function_set"], self.config.get("dataset"))
+        self._shared = shared(
+            folder, self.config.get("family") or self.config["function_set"], self.config.get("dataset")
+        )
 
     @cached_property
     def models(self) -> pd.DataFrame:
         """One row per job: see `populations.columns`; `test_accuracy` where a test was asked for."""
-        return _typed(self._journal.tuples(_MODELS + " order by j.number"), self._shared)
+        return _typed(self._journal.tuples(_MODELS + _IN_ORDER), self._shared)
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""
@@ -84,8 +88,8 @@ class Run:
     def curves(self) -> pd.DataFrame:
         """One row per model and epoch: id, epoch, lr, train_loss, train_accuracy, val_accuracy, val_loss, seconds."""
         rows = self._journal.select(
-            f"select id, detail from ({LAST_ATTEMPT}) join results using (number, attempt) "
-            "join details using (number, attempt) join jobs using (number) where same_as is null order by number"
+            f"select id, detail from ({LAST_ATTEMPT}) join results using (job, attempt) "
+            f"join details using (job, attempt) join jobs j using (job) where same_as is null{_IN_ORDER}"
         )
         return pd.DataFrame(
             [{"id": row["id"]} | point for row in rows for point in self._journal.parsed(row["detail"])["curve"]]
@@ -101,6 +105,33 @@ class Run:
         rows = self._journal.tuples(f"select {', '.join(columns)} from sessions order by session")
         table = pd.DataFrame(rows, columns=columns)
         return table.assign(busy=table["busy"].map(self._journal.parsed))
+
+    @cached_property
+    def measures(self) -> pd.DataFrame:
+        """One row per number that was measured: model (id), stage, measure, options, metric, value."""
+        columns = ["model", "stage", "measure", "options", "metric", "value"]
+        rows = self._journal.tuples(
+            "select p.id, j.stage, j.measure, t.options, m.name, m.value from jobs j join jobs p on p.job = j.parent "
+            f"join tasks t on t.job = j.job join ({LAST_ATTEMPT}) r on r.job = j.job "
+            "join metrics m on m.job = j.job and m.attempt = r.attempt where j.measure is not null "
+            "order by j.stage, j.number, m.name"
+        )
+        return pd.DataFrame(rows, columns=columns)
+
+    def measurements(self, stage: str) -> dict[tuple[str, str], int]:
+        """Return the number of each job of a measuring `stage`, by the model's id and its options as JSON.
+
+        One that failed is left out, and is measured again.
+        """
+        query = f"""select p.id, t.options, j.number from jobs j join jobs p on p.job = j.parent
+            join tasks t on t.job = j.job left join ({LAST_ATTEMPT}) a on a.job = j.job
+            left join results r on r.job = j.job and r.attempt = a.attempt
+            where j.stage = ? and j.measure is not null and coalesce(r.status, 'ok') = 'ok'"""
+        return {(identity, options): number for identity, options, number in self._journal.tuples(query, stage)}
+
+    def next_number(self, stage: str) -> int:
+        """Return the first number of `stage` that no job has."""
+        return self._journal.next_number(stage)
 
     @cached_property
     def polished(self) -> pd.DataFrame:
@@ -124,7 +155,7 @@ class Run:
 
     @cached_property
     def lineage(self) -> pd.DataFrame:
-        """One row per model: id, parent (empty for a random draw), job, generation, status, depth, val_accuracy."""
+        """One row per model: id, parent (empty for a draw), job, generation, status, depth, val_accuracy."""
         return self.models[["id", "parent", "job", "generation", "status", "depth", "val_accuracy"]]
 
     def ancestors(self, identity: str) -> pd.DataFrame:
@@ -164,14 +195,14 @@ class Run:
 
         A model that took over another's result stands for that other one.
         """
-        query = """select * from jobs join genomes using (number) where number = (
-            select coalesce(max(same_as), jobs.number) from jobs left join results using (number)
+        query = """select * from jobs join tasks using (job) where job = (
+            select coalesce(max(same_as), jobs.job) from jobs left join results using (job)
             where id = ?)"""
         row = self._journal.select(query, self.identity(name))[0]
         graph = Graph.from_json(self._journal.parsed(row["graph"]))
-        result = self._journal.latest_result(row["number"])
+        key = Key(row["stage"], row["number"])
         folder = self.folder / "models" / row["id"]
-        return Model(row["id"], row["number"], row["seed"], graph, result, folder)
+        return Model(row["id"], key, row["seed"], graph, self._journal.latest_result(key), folder)
 
 
 def load(folder: str | Path) -> Run:
@@ -189,14 +220,14 @@ def population(journal: Journal, generation: int, shared: dict[str, str | None])
 
     Raises BadInput if there is none.
     """
-    rows = journal.select("select members from generations where generation=?", generation)
+    rows = journal.select("select stage, members from generations where generation=?", generation)
     if not rows:
         done = journal.select("select count(*) as n from generations")[0]["n"]
         raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
     members = journal.parsed(rows[0]["members"])
     marks = ",".join("?" * len(members))
     place = {number: n for n, number in enumerate(members)}
-    found = journal.tuples(f"{_MODELS} and j.number in ({marks})", *members)
+    found = journal.tuples(f"{_MODELS} and j.stage = ? and j.number in ({marks})", rows[0]["stage"], *members)
     return _typed(sorted(found, key=lambda row: place[row[_JOB]]), shared)
 
 

@@ -9,52 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from cgp.errors import BadInput
-from evaluate.job import Result
-from populations.connection import connect, finish
-from populations.record import FINAL, Candidate, Generation, History
+from evaluate.job import FINAL, SEARCH, Key, Measure, Result
+from populations.connection import connect, copied, finish
+from populations.record import Candidate, Generation, History
+from populations.schema import FORMAT, OLDEST, create, migrate
 
-FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
-
-# What tables show is apart from the long texts, so that a look over a whole run reads few pages.
-_SCHEMA = """
-create table jobs (
-    number integer primary key, id text not null unique, generation integer not null,
-    parent integer,
-    heard integer,              -- how many results the strategy had been told when it bred this
-    graph_id text not null, depth integer not null, conv_layers integer not null,
-    params integer not null, flops integer not null, receptive_field integer not null,
-    seed integer not null, opened text not null);
-create index jobs_by_graph on jobs (graph_id);
-create table genomes (
-    number integer primary key references jobs, genome text not null, graph text not null);
-create table results (
-    number integer not null references jobs, attempt integer not null,
-    told integer not null,      -- whether this is the attempt that the strategy heard of
-    same_as integer,            -- the job whose result this is a copy of
-    status text not null, val_accuracy real, val_loss real, epochs integer, seconds real,
-    peak_memory_mb real, scratch_share real, closed text not null,
-    primary key (number, attempt)) without rowid;
-create unique index results_told on results (number) where told=1;
-create index results_copied on results (same_as) where same_as is not null;
-create table details (
-    number integer not null references jobs, attempt integer not null, detail text not null,
-    unique (number, attempt));
-create table generations (
-    generation integer primary key, members text not null, statistics text not null);
-create table test_scores (
-    number integer primary key references jobs, accuracy real not null, loss real not null);
-create table sessions (         -- of a driver, up to its last word; seconds
-    session integer primary key, started text not null, slots integer not null,
-    startup real not null, wall real not null,
-    busy text not null);        -- of all slots together, by the status that a job ended in
-"""
-
-# Added within format 2: programs that do not know it still read a run that has it, and go on with it.
-_TRAIN_SCORES = """table if not exists train_scores (
-    number integer not null, attempt integer not null, accuracy real not null,
-    primary key (number, attempt)) without rowid"""
-
-LAST_ATTEMPT = "select number, max(attempt) as attempt from results group by number"  # of each job
+LAST_ATTEMPT = "select job, max(attempt) as attempt from results group by job"  # of each job
+_JOB = "(select job from jobs where stage=? and number=?)"
 
 
 class Journal:
@@ -77,28 +38,32 @@ class Journal:
             raise BadInput(lost)
         try:
             self._db = connect(path, writable)
-            self._db.row_factory = sqlite3.Row
             found = self._db.execute("pragma user_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
             raise BadInput(f"{path}: not a readable journal ({error}); expected a run of evolve.py") from error
         if found == 0 and (begun or not writable):
             raise BadInput(lost if begun else f"{path}: empty; expected the journal of a run of evolve.py")
-        if found not in (0, FORMAT):
-            raise BadInput(f"{path.parent}: run folder of format {found}; this program reads format {FORMAT}")
+        if found > FORMAT or found in range(1, OLDEST):
+            self._db.close()
+            raise BadInput(
+                f"{path.parent}: run folder of format {found}; this program reads formats {OLDEST} to {FORMAT}: "
+                "use the version that wrote it, see environment.json"
+            )
         with self._whole():
-            self._prepare(writable, new=found == 0)
+            self._prepare(found)
 
-    def _prepare(self, writable: bool, new: bool) -> None:
-        if not writable:
-            if not self.select("select 1 from sqlite_master where name = 'train_scores'"):
-                self._db.execute("pragma temp_store=memory")
-                self._db.execute(f"create temp {_TRAIN_SCORES}")
-            return
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=full")
-        if new:
-            self._db.executescript(f"begin; {_SCHEMA} pragma user_version={FORMAT}; commit;")
-        self._db.execute(f"create {_TRAIN_SCORES}")
+    def _prepare(self, found: int) -> None:
+        """Bring a journal of format `found` to today's: itself where it may be written, else a copy of it."""
+        if self._writable:
+            self._db.execute("pragma journal_mode=wal")
+            self._db.execute("pragma synchronous=full")
+            if found == 0:
+                create(self._db)
+        elif found < FORMAT:
+            self._db = copied(self._db)
+        if 0 < found < FORMAT:
+            migrate(self._db)
+        self._db.row_factory = sqlite3.Row
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
@@ -119,14 +84,18 @@ class Journal:
         """Close the file; one that was written to reads from read-only media from now on."""
         finish(self._db) if self._writable else self._db.close()
 
-    def add_job(self, candidate: Candidate, identity: str, seed: int, genome: dict[str, Any]) -> None:
+    def add_job(self, candidate: Candidate, identity: str, seed: int, genome: dict[str, Any] | None) -> None:
         """Write an opened job; see the class for when it is on the disk."""
         graph = candidate.graph
+        parent = self._job(candidate.parent) if candidate.parent else None
+        measure = candidate.task if isinstance(candidate.task, Measure) else None
         row = (
+            candidate.stage,
             candidate.number,
             identity,
             candidate.generation,
-            candidate.parent,
+            parent,
+            measure.measure if measure else None,
             candidate.heard,
             graph.id,
             graph.depth,
@@ -137,38 +106,46 @@ class Journal:
             seed,
             _now(),
         )
-        texts = (candidate.number, json.dumps(genome), json.dumps(graph.to_json()))
+        texts = [None if genome is None else json.dumps(genome), json.dumps(graph.to_json())]
+        texts.append(measure.options_json if measure else None)
         with self._unsynced():
             self._write("begin")
-            self._write(f"insert into jobs values ({','.join('?' * len(row))})", *row)
-            self._write("insert into genomes values (?,?,?)", *texts)
+            job = self._write(f"insert into jobs values (null,{','.join('?' * len(row))})", *row).lastrowid
+            self._write("insert into tasks values (?,?,?,?)", job, *texts)
             self._write("commit")
 
-    def identity(self, number: int) -> str | None:
+    def _job(self, key: Key) -> int | None:
+        rows = self.tuples("select job from jobs where stage=? and number=?", *key)
+        return int(rows[0][0]) if rows else None
+
+    def identity(self, key: Key) -> str | None:
         """Return the id of a job, if it was ever opened."""
-        rows = self.select("select id from jobs where number=?", number)
+        rows = self.select("select id from jobs where stage=? and number=?", *key)
         return str(rows[0]["id"]) if rows else None
 
+    def next_number(self, stage: str) -> int:
+        """Return the first number of `stage` that no job has."""
+        return int(self.tuples("select coalesce(max(number), -1) + 1 from jobs where stage=?", stage)[0][0])
+
     def first_with(self, graph_id: str) -> int | None:
-        """Return the lowest number of a job with this graph, if there is one."""
-        ((first,),) = self.tuples("select min(number) from jobs where graph_id=?", graph_id)
+        """Return the lowest number of a job of the search with this graph, if there is one."""
+        query = "select min(number) from jobs where graph_id=? and stage=?"
+        ((first,),) = self.tuples(query, graph_id, SEARCH)
         return None if first is None else int(first)
 
-    def add_result(self, number: int, result: Result, same_as: int | None, told: bool) -> None:
+    def add_result(self, key: Key, result: Result, same_as: Key | None, told: bool) -> None:
         """Write a result as the job's next attempt; `told` takes the place of the attempt told before."""
-        metrics = result.metrics
         self._write("begin")
         if told:
-            self.untell(number)
-        ((attempt,),) = self.tuples("select count(*) from results where number=?", number)
+            self.untell(key)
+        job, original = self._job(key), self._job(same_as) if same_as else None
+        ((attempt,),) = self.tuples("select count(*) from results where job=?", job)
         row = (
-            number,
+            job,
             attempt,
             told,
-            same_as,
+            original,
             result.status,
-            metrics.get("val_accuracy"),
-            metrics.get("val_loss"),
             len(result.curve) or None,
             result.seconds if same_as is None else 0.0,
             result.peak_memory_mb,
@@ -176,70 +153,78 @@ class Journal:
             _now(),
         )
         self._write(f"insert into results values ({','.join('?' * len(row))})", *row)
-        if (accuracy := result.train_accuracy) is not None:
-            self._write("insert into train_scores values (?,?,?)", number, attempt, accuracy)
-        self._write("insert into details values (?,?,?)", number, attempt, json.dumps(result.to_json()))
+        for name, value in result.scores.items():
+            self._write("insert into metrics values (?,?,?,?)", job, attempt, name, value)
+        self._write("insert into details values (?,?,?)", job, attempt, json.dumps(result.to_json()))
         self._write("commit")
 
-    def told_result(self, number: int) -> tuple[Result, bool] | None:
+    def told_result(self, key: Key) -> tuple[Result, bool] | None:
         """Return the result that the strategy heard of, and whether it is a copy; None if there is none."""
-        query = "select detail, same_as from results join details using (number, attempt) where number=? and told=1"
-        rows = self.select(query, number)
+        query = f"select detail, same_as from results join details using (job, attempt) where job={_JOB} and told=1"
+        rows = self.select(query, *key)
         return (self._result(rows[0]), rows[0]["same_as"] is not None) if rows else None
 
     def _result(self, row: sqlite3.Row) -> Result:
         return Result.from_json(self.parsed(row["detail"]))
 
-    def original(self, number: int) -> str:
-        """Return the id of the job whose training gave job `number` its result: mostly its own."""
-        query = """select id from jobs where number = coalesce(
-            (select same_as from results where number=? order by attempt desc limit 1), ?)"""
-        return str(self.select(query, number, number)[0]["id"])
+    def original(self, key: Key) -> str:
+        """Return the id of the job whose training gave job `key` its result: mostly its own."""
+        query = f"""select id from jobs where job = coalesce(
+            (select same_as from results where job={_JOB} order by attempt desc limit 1), {_JOB})"""
+        return str(self.select(query, *key, *key)[0]["id"])
 
     def history(self) -> History:
-        """Return the order in which the strategy has heard of results."""
+        """Return the order in which the strategy has heard of the search's results."""
         told = self.tuples(
-            "select number from results join details using (number, attempt) where told=1 order by details.rowid"
+            "select number from results join details using (job, attempt) join jobs using (job) "
+            "where told=1 and stage=? order by details.rowid",
+            SEARCH,
         )
         heard = self.tuples("select number, heard from jobs where heard is not null")
         return History(tuple(number for (number,) in told), dict(heard))
 
-    def latest_result(self, number: int) -> Result | None:
+    def latest_result(self, key: Key) -> Result | None:
         """Return the result of the last attempt."""
-        query = "select detail from details where number=? order by attempt desc limit 1"
-        rows = self.select(query, number)
+        query = f"select detail from details where job={_JOB} order by attempt desc limit 1"
+        rows = self.select(query, *key)
         return self._result(rows[0]) if rows else None
 
     def told_count(self) -> int:
         """Return how many jobs of the search, final ranking apart, the strategy has heard the result of."""
-        query = "select count(*) from results where told=1 and number < ?"
-        return int(self.tuples(query, FINAL)[0][0])
+        query = "select count(*) from results join jobs using (job) where told=1 and stage=?"
+        return int(self.tuples(query, SEARCH)[0][0])
 
     def failed_jobs(self) -> list[sqlite3.Row]:
-        """Return the jobs whose last attempt is neither ok nor pruned, with genome and, of a copy, `same_as`."""
-        query = f"""select jobs.*, genome, same_as from ({LAST_ATTEMPT}) join results using (number, attempt)
-            join jobs using (number) join genomes using (number)
-            where status not in ('ok', 'pruned') order by number"""
-        return self.select(query)
+        """Return the search's jobs whose last attempt is neither ok nor pruned.
 
-    def failed_copies(self, number: int) -> list[int]:
-        """Return the jobs whose last attempt is a copy of the result of job `number`, and not ok."""
-        query = """select number from results one where same_as=? and status != 'ok'
-            and not exists (select 1 from results where number=one.number and attempt > one.attempt)"""
-        return [int(row["number"]) for row in self.select(query, number)]
+        With each come its genome, stage and number of its parent, and `same_as` of a copy.
+        """
+        query = f"""select jobs.*, genome, same_as, p.stage as parent_stage, p.number as parent_number
+            from ({LAST_ATTEMPT}) join results using (job, attempt)
+            join jobs using (job) join tasks using (job) left join jobs p on p.job = jobs.parent
+            where status not in ('ok', 'pruned') and jobs.stage in (?, ?)
+            order by jobs.stage = ?, jobs.number"""
+        return self.select(query, SEARCH, FINAL, FINAL)
 
-    def untell(self, number: int) -> None:
+    def failed_copies(self, key: Key) -> list[Key]:
+        """Return the jobs whose last attempt is a copy of the result of job `key`, and not ok."""
+        query = f"""select stage, number from results one join jobs using (job)
+            where same_as={_JOB} and status != 'ok'
+            and not exists (select 1 from results where job=one.job and attempt > one.attempt) order by number"""
+        return [Key(*row) for row in self.tuples(query, *key)]
+
+    def untell(self, key: Key) -> None:
         """Make the strategy's word of a job open again, so that another attempt can be told."""
-        self._write("update results set told=0 where number=? and told=1", number)
+        self._write(f"update results set told=0 where job={_JOB} and told=1", *key)
 
     def last_generation(self) -> int:
         """Return the latest generation of which a job was opened; -1 before the first."""
-        ((value,),) = self.tuples("select max(generation) from jobs")
+        ((value,),) = self.tuples("select max(generation) from jobs where stage in (?, ?)", SEARCH, FINAL)
         return -1 if value is None else int(value)
 
     def add_generation(self, generation: Generation) -> None:
         """Write a finished generation."""
-        self._write("insert or replace into generations values (?,?,?)", *_generation_row(generation))
+        self._write("insert or replace into generations values (?,?,?,?)", *_generation_row(generation))
 
     def has_generation(self, generation: Generation) -> bool:
         """Return whether this very generation is written already."""
@@ -264,9 +249,12 @@ class Journal:
         yield
         self._write("pragma synchronous=full")
 
-    def add_test_score(self, number: int, accuracy: float, loss: float) -> None:
-        """Write the test score of a model, which its user asked for."""
-        self._write("insert or replace into test_scores values (?,?,?)", number, accuracy, loss)
+    def add_metrics(self, key: Key, metrics: dict[str, float]) -> None:
+        """Write metrics that the user asked for later, of the job's last attempt."""
+        attempt = f"select max(attempt) from results where job={_JOB}"
+        query = f"insert or replace into metrics values ({_JOB}, ({attempt}), ?, ?)"
+        for name, value in metrics.items():
+            self._write(query, *key, *key, name, value)
 
     def _write(self, statement: str, *values: Any) -> sqlite3.Cursor:
         with self._whole():
@@ -290,8 +278,8 @@ class Journal:
             return json.loads(text)
 
 
-def _generation_row(generation: Generation) -> tuple[int, str, str]:
-    return generation.number, json.dumps(generation.members), json.dumps(generation.statistics)
+def _generation_row(generation: Generation) -> tuple[int, str, str, str]:
+    return generation.number, generation.stage, json.dumps(generation.members), json.dumps(generation.statistics)
 
 
 def _now() -> str:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from evaluate.job import Job
+from evaluate.job import SEARCH, Job
 from evaluate.pool import Pool
 from populations.racing import expected_epochs, passing_share
-from populations.record import FINAL, Record
+from populations.record import Record
 from populations.schedule import Schedule
 from populations.strategies import Strategy
 
@@ -61,14 +61,14 @@ class Outlook:
 
     def _seconds(self, job: Job, paused: bool = False) -> float:
         """Return the seconds of training that `job` still takes where it runs, or waits for a slot or a verdict."""
-        if job.number >= FINAL:
+        if job.stage != SEARCH:
             epochs = float(self._epochs)
         elif paused:
             epochs = self._share * self._epochs_left(job.until or 0)
         else:
             passed = [rung for rung in self._rungs if job.until is None or rung < job.until]
             epochs = self._epochs_left(max(passed, default=0))
-        return epochs * self._schedule.cost.expected(job.graph)
+        return epochs * self._schedule.cost.expected(job.task.graph)
 
     def _overhead(self, mean: float) -> float:
         """Return a slot's seconds for each second of training: as forecast, until trainings here say better."""

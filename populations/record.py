@@ -5,22 +5,26 @@ from typing import Any
 
 from cgp.genome import Genome
 from cgp.graph import Graph
-from evaluate.job import Result
-
-FINAL = 10**9  # the from-scratch training of job n is job FINAL + n, in however long a search
+from evaluate.job import SEARCH, Key, Result, Task
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genome that a strategy wants judged."""
+    """A network that a strategy wants judged, or measured."""
 
-    number: int  #: counted from 0 within the run
+    number: int  #: counted from 0 within its stage
     generation: int
-    parent: int | None  #: number of the parent; None for a random draw
-    genome: Genome
+    parent: Key | None  #: what it was bred from, or is about; None for a random draw
+    genome: Genome | None  #: None for a network that was made by hand
     graph: Graph
     heard: int | None = None  #: results told when it was bred, where that decides what is bred
-    from_scratch: bool = False  #: part of a final ranking: neither weights nor a result are taken over
+    stage: str = SEARCH  #: only of a search's networks weights and results are taken over
+    task: Task | None = None  #: what its job does; None: train by the run's recipe
+
+    @property
+    def key(self) -> Key:
+        """Which job of the run it is."""
+        return Key(self.stage, self.number)
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,4 @@ class Generation:
     number: int
     members: tuple[int, ...]
     statistics: dict[str, Any]
+    stage: str = SEARCH  #: of its members

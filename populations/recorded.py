@@ -16,6 +16,7 @@ BEFORE: dict[str, Any] = {
     "cuda_graphs": False,
     "workers_per_device": None,
     "val_size": "all",
+    "family": None,
 }
 _FINGERPRINT = "data_fingerprint"  # of the images; recorded beside the flags
 

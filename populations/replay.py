@@ -21,7 +21,7 @@ from evaluate.checkpoint import ModelFolder, read_weights, write_weights
 from evaluate.data import Data, load
 from evaluate.files import BEST, LAST, sync, write_atomically
 from evaluate.inherit import inherit
-from evaluate.job import Job, Recipe, Result
+from evaluate.job import Job, Recipe, Result, Train
 from evaluate.train import Row, Setting, best_epoch, fresh_network, score, train
 from evaluate.worker import setting_of, settle_process
 from populations.config import Config
@@ -58,7 +58,8 @@ def recorded_job(run: Run, model: Model, recipe: Recipe | None = None) -> Job:
         parent = model.result.parent
     inherited = str(model.folder.parent / parent) if parent else None
     folder = str(model.folder)
-    return Job(model.number, model.id, model.graph, recipe, asked.data(), model.seed, folder, inherit=inherited)
+    task = Train(model.graph, recipe, asked.data(), inherited)
+    return Job(model.key.number, model.id, task, model.seed, folder, stage=model.key.stage)
 
 
 def rescore(run: Run, model: Model) -> Replay:
@@ -102,9 +103,9 @@ def retrain(run: Run, model: Model, heard: Heard | None = None) -> Replay:
     """
     job, setting, data = _ready(run, model)
     device = setting.numerics.device
-    network = fresh_network(job.graph, setting)
-    if job.inherit:
-        inherit(network, job.graph, Path(job.inherit))
+    network = fresh_network(job.train.graph, setting)
+    if job.train.inherit:
+        inherit(network, job.train.graph, Path(job.train.inherit))
     setting = dataclasses.replace(setting, until=len(model.result.curve) if model.result else None)
     with tempfile.TemporaryDirectory() as folder:
         kept = _Watched(Path(folder), {"job": job.about()}, heard)
@@ -114,7 +115,7 @@ def retrain(run: Run, model: Model, heard: Heard | None = None) -> Replay:
     replay = _compare(model, setting, data, repeated)
     if not (model.folder / LAST).exists():  # dropped by --keep best
         return replay
-    recorded = fresh_network(job.graph, setting)
+    recorded = fresh_network(job.train.graph, setting)
     try:
         read_weights(model.folder / LAST, recorded)
     except BadInput as error:
@@ -140,10 +141,10 @@ def polish(
         _require_compiler()
     settle_process("cuda" if torch.cuda.is_available() else "cpu")
     job = recorded_job(run, model, recipe)
-    setting, data = setting_of(job), load(job.data)
+    setting, data = setting_of(job), load(job.train.data)
     folder = model.folder / f"polish-{recipe.name}-{recipe.epochs}"
     folder.mkdir(exist_ok=True)
-    network = fresh_network(job.graph, setting)
+    network = fresh_network(job.train.graph, setting)
     images = Images.of(data, ("train", "validation"), setting.numerics.device)
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint, "compiled": compiled}
     about: dict[str, Any] = {"job": job.about(), "numerics": numerics}
@@ -152,7 +153,7 @@ def polish(
     if compiled:
         network.compile()
     train(network, images, None, setting, kept)
-    plain = fresh_network(job.graph, setting)  # scoring would compile again, for its own batch sizes
+    plain = fresh_network(job.train.graph, setting)  # scoring would compile again, for its own batch sizes
     plain.load_state_dict(network.state_dict())
     found = score(plain, Images.of(data, ("test",), setting.numerics.device), setting)
     about |= {"stretches": kept.stretches, "test": found}
@@ -175,11 +176,11 @@ def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
     numerics = model.result.numerics if model.result else {}
     on_gpu = numerics.get("device") == "cuda" and torch.cuda.is_available()
     settle_process("cuda" if on_gpu else "cpu")
-    return job, setting_of(job), load(job.data)
+    return job, setting_of(job), load(job.train.data)
 
 
 def _score(job: Job, setting: Setting, data: Data, split: str) -> dict[str, float]:
-    network = fresh_network(job.graph, setting)
+    network = fresh_network(job.train.graph, setting)
     path = Path(job.folder) / BEST
     if not path.exists():
         raise BadInput(f"{path}: no weights are kept for this model (--keep best?); replay it with --retrain")

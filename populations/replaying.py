@@ -96,6 +96,6 @@ def _test(run: Run, model: Model) -> None:
         print(f"not recorded: {error}")
         return
     journal = Journal(run.folder / "run.sqlite", writable=True, begun=True)
-    journal.add_test_score(model.number, found["accuracy"], found["loss"])
+    journal.add_metrics(model.key, {f"test_{name}": value for name, value in found.items()})
     journal.close()
     lock.release()

@@ -7,10 +7,10 @@ take is learned from the results so far. That changes only when a job runs, neve
 import dataclasses
 from collections.abc import Iterator
 
-from evaluate.job import Job, Result
+from evaluate.job import SEARCH, Job, Key, Result
 from populations.cost import CostModel
 from populations.racing import Race
-from populations.record import FINAL, Candidate, Record
+from populations.record import Candidate, Record
 
 
 class Schedule:
@@ -24,8 +24,8 @@ class Schedule:
         self.ended = 0  #: trainings that ended here, with a result
         self.trained = 0.0  #: seconds of training and validation in what ended here
         self._waiting: list[Job] = []
-        self._paused: dict[int, tuple[Job, int, Result]] = {}  # by number: job, rung and result there
-        self._latest: dict[int, Result] = {}  # of trainings beyond their first rung, as of their last one
+        self._paused: dict[Key, tuple[Job, int, Result]] = {}  # job, rung and result there
+        self._latest: dict[Key, Result] = {}  # of trainings beyond their first rung, as of their last one
 
     def __len__(self) -> int:
         """How many jobs wait for a slot."""
@@ -42,7 +42,7 @@ class Schedule:
 
     def add(self, job: Job) -> None:
         """Let `job` wait for a slot; with a race it is to pause at the first rung."""
-        if self.race and job.number < FINAL:
+        if self.race and job.stage == SEARCH:
             job = dataclasses.replace(job, until=self.race.rungs[0])
         self._waiting.append(job)
 
@@ -50,7 +50,7 @@ class Schedule:
         """Take out the job that is to run next: the farthest along, of equals the longest-expected."""
 
         def urgency(job: Job) -> tuple[int, float, int]:
-            return job.until or job.recipe.epochs, self.cost.expected(job.graph), -job.number
+            return job.until or job.epochs, self.cost.expected(job.task.graph), -job.number
 
         chosen = max(self._waiting, key=urgency)
         self._waiting.remove(chosen)
@@ -58,19 +58,19 @@ class Schedule:
 
     def end(self, job: Job, result: Result) -> Result | None:
         """Take in how `job` ended in its slot; return its result, or None where it only pauses."""
-        reached = self._latest.get(job.number)
+        reached = self._latest.get(job.key)
         self.trained += sum(row["seconds"] for row in result.curve[len(reached.curve) if reached else 0 :])
         if self.race is None or job.until is None or result.status != "paused":
             self.ended += 1
             return self._with_curve(job, result)
-        self._paused[job.number] = job, job.until, result
-        self._latest[job.number] = result
+        self._paused[job.key] = job, job.until, result
+        self._latest[job.key] = result
         self.race.enter(job.number, job.until, result.curve[job.until - 1]["val_accuracy"])
         return None
 
     def _with_curve(self, job: Job, result: Result) -> Result:
         """Give a training that broke after a rung the curve it had there: others were judged by it."""
-        reached = self._latest.pop(job.number, None)
+        reached = self._latest.pop(job.key, None)
         return result if reached is None or result.curve else dataclasses.replace(result, curve=reached.curve)
 
     def prunings(self) -> list[tuple[Job, Result]]:
@@ -78,18 +78,18 @@ class Schedule:
         if self.race is None:
             return []
         pruned = []
-        for number, (job, rung, result) in sorted(self._paused.items()):
+        for key, (job, rung, result) in sorted(self._paused.items()):
             went_on = len(result.curve) > rung  # in an earlier session: its weights are farther
-            goes_on = went_on or self.race.verdict(number, rung)
+            goes_on = went_on or self.race.verdict(job.number, rung)
             if goes_on is None:
                 continue
-            del self._paused[number]
+            del self._paused[key]
             if goes_on:
                 self._waiting.append(dataclasses.replace(job, until=self.race.after(rung)))
             else:
-                del self._latest[number]
+                del self._latest[key]
                 ended = dataclasses.replace(result, status="pruned")
-                self.race.leave(number, ended, copied=False)
+                self.race.leave(job.number, ended, copied=False)
                 pruned.append((job, ended))
         self.ended += len(pruned)
         return pruned
@@ -99,5 +99,5 @@ class Schedule:
         self.heard += 1
         self.copied += record.copied
         self.cost.learn(record)
-        if self.race and record.candidate.number < FINAL:
+        if self.race and record.candidate.stage == SEARCH:
             self.race.leave(record.candidate.number, record.result, record.copied)

@@ -140,9 +140,10 @@ class Screen(Observer):
             f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {graph.depth}, "
             f"{graph.conv_layers} convolutions, {graph.params:,} parameters\n\n"
             f"next: {look} show {run}\n"
-            f"      {look} replay {run} best --test\n"
-            f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}"
+            f"      {look} replay {run} best --test"
         )
+        if strategy.can_go_on:
+            self.line(f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}")
 
     def __enter__(self) -> "Screen":
         """Return the screen itself."""
@@ -164,9 +165,8 @@ def _training(slot: str, job: Job) -> Text:
         rows = (Path(job.folder) / "curve.csv").read_bytes().count(b"\n")
     except OSError:  # its first epoch
         rows = 1  # the head
-    epoch = min(max(1, rows), job.until or job.recipe.epochs)
-    graph = job.graph
+    epoch = min(max(1, rows), job.until or job.epochs)
+    graph = job.task.graph
     return _line(
-        f"{slot:8} {job.id} · depth {graph.depth} · {graph.flops / 1e6:,.1f} MFLOPs · "
-        f"epoch {epoch} of {job.recipe.epochs}"
+        f"{slot:8} {job.id} · depth {graph.depth} · {graph.flops / 1e6:,.1f} MFLOPs · epoch {epoch} of {job.epochs}"
     )

@@ -14,9 +14,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +23,15 @@ import numpy as np
 from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
-from evaluate.files import BEST, LAST, sync, write_atomically
-from evaluate.job import DataSpec, Job, Recipe, Result
+from evaluate.files import BEST, sync, write_atomically
+from evaluate.job import FINAL, SEARCH, DataSpec, Job, Key, Recipe, Result, Train
 from evaluate.pool import Usage
 from populations import frame
+from populations.deduplication import Deduplication
 from populations.journal import Journal
 from populations.lock import Lock
-from populations.record import FINAL, Candidate, Generation, Record
+from populations.record import Candidate, Generation, Record
+from populations.retention import Retention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Plan:
     keep: str  #: whose weights stay: `all` or `best`
     inherit: bool = False  #: whether a child takes over weights of its parent
     fingerprint: str | None = None  #: of the images, which every job's worker compares
+    family: str | None = None  #: where the networks are not of the space
 
 
 class Store:
@@ -64,11 +66,10 @@ class Store:
             raise
         self.stop_file.unlink(missing_ok=True)
         self._news: list[Record] = []
-        self._open: dict[int, tuple[Candidate, str]] = {}  # by number: candidate and id
-        self._waiting: dict[int, list[Candidate]] = {}
-        self._best: str | None = None  # id of the model that `best` points to
-        self._superseded: list[str] = []  # ids whose weights go with `--keep best`
-        self._recalled: set[int] = set()  # numbers whose results the journal knew, until the strategy has heard them
+        self._open: dict[Key, tuple[Candidate, str]] = {}  # candidate and id
+        self._same = Deduplication(self.journal, plan.cache)
+        self._retention = Retention(folder, plan.keep)
+        self._recalled: set[Key] = set()  # jobs whose results the journal knew, until the strategy has heard them
         self._unheard = self.journal.told_count()
         self._session: tuple[int, Usage] | None = None  # number in the journal, and what was written last
 
@@ -95,51 +96,56 @@ class Store:
         graph: then it takes over that job's result, at once or when it comes. Earlier means the
         job number, so that it does not matter how many workers there are.
         """
-        number, graph_id = candidate.number, candidate.graph.id
-        identity = hashlib.sha256(f"{self.plan.seed}:{number}:{graph_id}".encode()).hexdigest()[:12]
-        known = self.journal.identity(number)
+        key, graph_id = candidate.key, candidate.graph.id
+        identity = _identity(self.plan.seed, key, graph_id)
+        known = self.journal.identity(key)
         if known is None:
-            genome = candidate.genome.to_json(self.plan.space)
-            self.journal.add_job(candidate, identity, self._seed(number), genome)
+            self._enter(candidate, identity)
         elif known != identity:
             raise BadInput(
-                f"{self.folder}: job {number} is {known} in the journal but {identity} in this search; "
-                "the program or its libraries changed since: resume with the versions in environment.json"
+                f"{self.folder}: job {key.number} of {key.stage} is {known} in the journal but {identity} in this "
+                "search; the program or its libraries changed since: resume with the versions in environment.json"
             )
-        self._open[number] = (candidate, identity)
-        if known_result := self.journal.told_result(number):
-            self._recalled.add(number)
-            self._hear(number, *known_result)
+        self._open[key] = (candidate, identity)
+        if known_result := self.journal.told_result(key):
+            self._recalled.add(key)
+            self._hear(key, *known_result)
             return None
-        first = self.journal.first_with(graph_id) if self.plan.cache and not candidate.from_scratch else None
-        if first is not None and first < number:
-            if self.journal.told_result(first) and (result := self.journal.latest_result(first)):
-                self._copy(candidate, first, result)
-            else:
-                self._waiting.setdefault(first, []).append(candidate)
-            return None
-        return self._job(candidate, identity)
+        original = self._same.original(candidate)
+        if original is None:
+            return self._job(candidate, identity)
+        if self.journal.told_result(original) and (result := self.journal.latest_result(original)):
+            self._copy(candidate, original, result)
+        else:
+            self._same.wait(original, candidate)
+        return None
 
-    def _seed(self, number: int) -> int:
-        return int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0])
+    def enter(self, candidates: Iterable[Candidate]) -> None:
+        """Write jobs that are to be opened later, unless they are there already: what was asked for is not lost."""
+        for candidate in candidates:
+            if self.journal.identity(candidate.key) is None:
+                self._enter(candidate, _identity(self.plan.seed, candidate.key, candidate.graph.id))
+
+    def _enter(self, candidate: Candidate, identity: str) -> None:
+        genome = candidate.genome.to_json(self.plan.space) if candidate.genome else None
+        self.journal.add_job(candidate, identity, _seed(self.plan.seed, candidate.key), genome)
 
     def _job(self, candidate: Candidate, identity: str) -> Job:
         folder = self.model_folder(identity)
         folder.mkdir(exist_ok=True)
-        genome = candidate.genome.to_json(self.plan.space) | {"graph": candidate.graph.to_json()}
-        genome_file = json.dumps(genome).encode()
+        genome = candidate.genome.to_json(self.plan.space) if candidate.genome else {}
+        genome_file = json.dumps(genome | {"graph": candidate.graph.to_json()}).encode()
         write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
+        inherit = self._parent_folder(candidate) if self.plan.inherit and candidate.stage == SEARCH else None
         return Job(
             candidate.number,
             identity,
-            candidate.graph,
-            self.plan.recipe,
-            self.plan.data,
-            self._seed(candidate.number),
+            candidate.task or Train(candidate.graph, self.plan.recipe, self.plan.data, inherit),
+            _seed(self.plan.seed, candidate.key),
             str(folder.absolute()),
             str(self.stop_file.absolute()),
-            inherit=self._parent_folder(candidate) if self.plan.inherit and not candidate.from_scratch else None,
             fingerprint=self.plan.fingerprint,
+            stage=candidate.stage,
         )
 
     def _parent_folder(self, candidate: Candidate) -> str | None:
@@ -154,23 +160,23 @@ class Store:
     def close(self, job: Job, result: Result) -> None:
         """Write the result of `job`, and of the jobs that waited to take it over."""
         self._write(job, result, told=True)
-        self._hear(job.number, result, copied=False)
-        for follower in self._waiting.pop(job.number, []):
-            self._copy(follower, job.number, result)
+        self._hear(job.key, result, copied=False)
+        for follower in self._same.followers(job.key):
+            self._copy(follower, job.key, result)
 
     def _write(self, job: Job, result: Result, told: bool) -> None:
         """Write a result once the disk holds the weights that it speaks of."""
         # A training that broke in its first epoch has none; a folder in their place is no weights.
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             sync(Path(job.folder) / BEST)
-        self.journal.add_result(job.number, result, None, told)
+        self.journal.add_result(job.key, result, None, told)
 
-    def _copy(self, candidate: Candidate, first: int, result: Result) -> None:
-        self.journal.add_result(candidate.number, result, first, told=True)
-        self._hear(candidate.number, result, copied=True)
+    def _copy(self, candidate: Candidate, first: Key, result: Result) -> None:
+        self.journal.add_result(candidate.key, result, first, told=True)
+        self._hear(candidate.key, result, copied=True)
 
-    def _hear(self, number: int, result: Result, copied: bool) -> None:
-        candidate, identity = self._open.pop(number)
+    def _hear(self, key: Key, result: Result, copied: bool) -> None:
+        candidate, identity = self._open.pop(key)
         self._news.append(Record(candidate, identity, result, copied))
 
     @property
@@ -193,7 +199,7 @@ class Store:
         jobs, under_way = [], self.journal.last_generation()
         for row in self.journal.failed_jobs():
             if row["generation"] == under_way and row["heard"] is None:
-                self.journal.untell(row["number"])
+                self.journal.untell(Key(row["stage"], row["number"]))
             elif row["same_as"] is None:  # a copy follows the job that it copies
                 jobs.append(self._job(_candidate(row, self.plan.space), row["id"]))
         self._unheard = self.journal.told_count()
@@ -201,10 +207,10 @@ class Store:
 
     def close_retry(self, job: Job, result: Result) -> None:
         """Write the result of a job of an earlier generation that was tried again, and to its copies."""
-        copies = self.journal.failed_copies(job.number)
+        copies = self.journal.failed_copies(job.key)
         self._write(job, result, told=False)
-        for number in copies:
-            self.journal.add_result(number, result, job.number, told=False)
+        for key in copies:
+            self.journal.add_result(key, result, job.key, told=False)
 
     def note_usage(self, usage: Usage) -> None:
         """Write where this session's time went so far, when a job ended or a second has passed.
@@ -227,37 +233,24 @@ class Store:
             return
         path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
-        shared = frame.shared(self.folder, self.plan.space.function_set, self.plan.data.name)
+        shared = frame.shared(self.folder, self.plan.family or self.plan.space.function_set, self.plan.data.name)
         table = frame.population(self.journal, generation.number, shared)
         write_atomically(path, table.to_csv(index=False).encode())
 
     def set_best(self, best: Record | None, told: Record) -> None:
         """Point `best` to the best model so far, after `told` was told to the strategy.
 
-        With `--keep best`, weights of other models go; their records stay. While a resumed search
-        still goes through its journal, nothing changes.
+        While a resumed search still goes through its journal, nothing changes.
         """
-        number = told.candidate.number
-        if number in self._recalled:
-            self._recalled.remove(number)
-            self._unheard -= number < FINAL
-        self._superseded.append(told.id)
+        key = told.candidate.key
+        if key in self._recalled:
+            self._recalled.remove(key)
+            self._unheard -= key.stage == SEARCH
+        self._retention.told(told.id)
         if self._unheard or best is None:
             return
         # A copy has no weights of its own.
-        identity = self.journal.original(best.candidate.number) if best.copied else best.id
-        if identity != self._best:
-            draft = self.folder / f".best-{os.getpid()}"
-            draft.unlink(missing_ok=True)
-            draft.symlink_to(Path("models") / identity)
-            draft.replace(self.folder / "best")
-            self._superseded += [self._best] if self._best else []
-            self._best = identity
-        if self.plan.keep == "best":
-            for name in (BEST, LAST):
-                for other in set(self._superseded) - {identity}:
-                    (self.model_folder(other) / name).unlink(missing_ok=True)
-        self._superseded.clear()
+        self._retention.point_to(self.journal.original(best.candidate.key) if best.copied else best.id)
 
     def end(self) -> None:
         """Close the journal and give the lock back."""
@@ -267,5 +260,25 @@ class Store:
 
 def _candidate(row: sqlite3.Row, space: Space) -> Candidate:
     genome = Genome.from_json(json.loads(row["genome"]), space)
-    graph, final = genome.graph(space), row["number"] >= FINAL
-    return Candidate(row["number"], row["generation"], row["parent"], genome, graph, row["heard"], final)
+    parent = None if row["parent"] is None else Key(row["parent_stage"], row["parent_number"])
+    where = row["number"], row["generation"], parent
+    return Candidate(*where, genome, genome.graph(space), row["heard"], row["stage"])
+
+
+def _stream(key: Key) -> tuple[int, ...]:
+    """Return what, beside the run's seed, decides a job's random numbers; no two jobs of a run have the same.
+
+    That of a final ranking is as it was when its jobs had no stage but numbers from 10^9 on.
+    """
+    if key.stage == SEARCH:
+        return (key.number,)
+    return (10**9 + key.number,) if key.stage == FINAL else (*key.stage.encode(), key.number)
+
+
+def _seed(seed: int, key: Key) -> int:
+    return int(np.random.SeedSequence([seed, *_stream(key)]).generate_state(1)[0])
+
+
+def _identity(seed: int, key: Key, graph_id: str) -> str:
+    name = ":".join(map(str, (seed, *_stream(key), graph_id)))
+    return hashlib.sha256(name.encode()).hexdigest()[:12]

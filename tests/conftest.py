@@ -12,7 +12,7 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.data import load
 from evaluate.executors import ProcessSlot
-from evaluate.job import DataSpec, Job, recipe
+from evaluate.job import DataSpec, Job, Train, recipe
 
 TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
 
@@ -45,9 +45,7 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
         return Job(
             number,
             name,
-            graph,
-            recipe("fast", **changes),
-            DataSpec("digits", train_size=size),
+            Train(graph, recipe("fast", **changes), DataSpec("digits", train_size=size)),
             seed,
             str(folder),
             stop,

@@ -81,6 +81,8 @@ CASES: list[tuple[list[str], str]] = [
     (["--objectives", "val_accuracy,params,val_accuracy"], "--objectives: val_accuracy is there twice"),
     (["--strategy", "random", "--offspring", "8"], "--offspring: 8 has no effect on --strategy random"),
     (["--strategy", "random", "--mutation-rate", "0.1"], "--mutation-rate: 0.1 has no effect"),
+    (["--optimizer", "adam", "--momentum", "0.5"], "--momentum: 0.5 has no effect on --optimizer adam"),
+    (["--family", "resnet", "--num-max-depth", "9"], "--num-max-depth: 9 has no effect on --family resnet"),
     (["--download"], "--download: has no effect on --dataset digits"),
     (["--dataset", "folder:photos", "--download"], "--download: has no effect on --dataset folder:"),
     (["--dry-run", "--profile"], "--dry-run: trains nothing and goes without --profile"),

@@ -37,7 +37,7 @@ def trained(make_job: Callable[..., Job]) -> Job:
 
 def test_best_weights_are_plain_safetensors_of_the_network(trained: Job) -> None:
     tensors = load_file(Path(trained.folder) / BEST)
-    network = build(trained.graph)
+    network = build(trained.train.graph)
     initial = network.head.get_parameter("weight").clone()
     network.load_state_dict(tensors, strict=True)
     assert torch.equal(network.head.get_parameter("weight"), tensors["head.weight"])
@@ -46,7 +46,7 @@ def test_best_weights_are_plain_safetensors_of_the_network(trained: Job) -> None
 
 def test_last_weights_are_read_without_the_optimizers_state(trained: Job) -> None:
     path = Path(trained.folder) / LAST
-    network = build(trained.graph)
+    network = build(trained.train.graph)
     assert len(read_weights(path, network)["curve"]) == 2
     assert torch.equal(network.head.get_parameter("weight"), load_file(path)["head.weight"])
 
@@ -55,11 +55,11 @@ def test_last_weights_are_read_without_the_optimizers_state(trained: Job) -> Non
 def test_checkpoints_describe_themselves(trained: Job, name: str) -> None:
     _, description = read_tensors(Path(trained.folder) / name)
     assert description["job"] == trained.about()
-    assert Graph.from_json(description["job"]["graph"]) == trained.graph
+    assert Graph.from_json(description["job"]["graph"]) == trained.train.graph
     assert description["job"]["recipe"]["optimizer"] == "sgd"
     assert description["numerics"]["torch"] == torch.__version__
     assert description["numerics"]["precision"] == "fp32"
-    assert description["numerics"]["data_fingerprint"] == load(trained.data).fingerprint
+    assert description["numerics"]["data_fingerprint"] == load(trained.train.data).fingerprint
 
 
 def test_best_weights_carry_the_metrics_of_their_epoch(make_job: Callable[..., Job]) -> None:
@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_named(trained: Job, how: str) -> None:
     path = Path(trained.folder) / BEST
     damage(path, how)
     with pytest.raises(BadInput, match="corrupt or truncated") as caught:
-        read_weights(path, build(trained.graph))
+        read_weights(path, build(trained.train.graph))
     assert str(path) in str(caught.value)
     assert "--retrain" in str(caught.value)
 
@@ -268,7 +268,12 @@ def test_a_checkpoint_of_an_older_program_is_gone_on_with(make_job: Callable[...
         described(Path(job.folder) / name, older)
     before = read_tensors(Path(job.folder) / LAST)[1]["curve"]
     result = evaluate(
-        dataclasses.replace(job, number=7, id="moved", data=dataclasses.replace(job.data, data_dir="x"))
+        dataclasses.replace(
+            job,
+            number=7,
+            id="moved",
+            task=dataclasses.replace(job.train, data=dataclasses.replace(job.train.data, data_dir="x")),
+        )
     )
     assert result.curve[:2] == before  # with the seconds of then
     assert [(s["from"], s["to"]) for s in result.stretches] == [(1, 3)]
@@ -312,7 +317,7 @@ def test_a_result_that_is_only_fetched_tells_how_it_was_computed(
 
 
 def test_other_images_than_the_searchs_leave_the_job_open(trained: Job) -> None:
-    fingerprint = load(trained.data).fingerprint
+    fingerprint = load(trained.train.data).fingerprint
     assert evaluate(dataclasses.replace(trained, fingerprint=fingerprint)).status == "ok"
     result = evaluate(dataclasses.replace(trained, fingerprint="0" * 64))
     assert result.status == "interrupted"

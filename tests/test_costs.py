@@ -47,7 +47,7 @@ from populations.forecast import Forecast, dry_run, foretell, population_table, 
 from populations.racing import Race
 from populations.spoken import between, duration, size
 from populations.store import Plan
-from populations.strategies import strategy
+from populations.strategies import Settings, Strategy, strategy
 from test_strategies import SPACE, settings
 from workers import serve_as_torch_does
 
@@ -172,7 +172,7 @@ def test_the_bytes_foretold_are_those_of_the_checkpoints(make_job: Callable[...,
     job = make_job(graph=Graph.chain(["conv_64_3"] * 3, IMAGE, 10), optimizer=optimizer, train_size=20)
     assert evaluate(job).status == "ok"
     written = sum(path.stat().st_size for path in Path(job.folder).glob("*.safetensors"))
-    assert forecast_bytes(job.graph, job.recipe) == pytest.approx(written, rel=0.05)
+    assert forecast_bytes(job.train.graph, job.train.recipe) == pytest.approx(written, rel=0.05)
 
 
 PLAN = Plan(SPACE, FAST, DataSpec("digits"), 7, True, "all")
@@ -431,15 +431,20 @@ def test_a_worker_stays_within_what_it_was_admitted_for(make_job: Callable[..., 
         results = [slot.submit(evaluate, job).result(60) for job in jobs]
     finally:
         slot.stop()
-    room = [worker_bytes(plan, load(PLAN.data), "cpu") for plan in plans]
+    room = [worker_bytes(drawing(plan), plan, load(PLAN.data), "cpu") for plan in plans]
     first, peak, again = (2**20 * (result.peak_memory_mb or 0) for result in results)
     assert peak - first <= room[1] - room[0]
     assert again - first < (peak - first) / 2  # a peak is not that of an earlier network
 
 
+def drawing(plan: Plan) -> Strategy:
+    """A search of the plan's space."""
+    return strategy("random", Settings(plan.space, objectives("val_accuracy"), plan.seed, 8, 8, 1, 0.05))
+
+
 def test_a_gpu_worker_needs_room_for_the_images_too() -> None:
     data = load(PLAN.data)
-    cpu, cuda = (worker_bytes(PLAN, data, device) for device in ("cpu", "cuda:1"))
+    cpu, cuda = (worker_bytes(drawing(PLAN), PLAN, data, device) for device in ("cpu", "cuda:1"))
     assert cuda - cpu == data.images.nbytes + PROCESS_BYTES["cuda"] - PROCESS_BYTES["cpu"]
 
 

@@ -5,7 +5,6 @@ import fcntl
 import io
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import pytest
 
 import populations.__main__ as cli
 from cgp.errors import BadInput
-from evaluate.job import Result
+from evaluate.job import SEARCH, Key, Result
 from evaluate.pool import Usage
 from harness import ROOT
 from populations import load
@@ -29,7 +28,7 @@ from populations.store import Store
 from test_store import PLAN, begun, candidate, ok, opened
 
 TYPES = {
-    **{"id": "str", "job": "int64", "generation": "int64", "parent": "string", "status": "str"},
+    **{"id": "str", "stage": "str", "job": "int64", "generation": "int64", "parent": "string", "status": "str"},
     **{"function_set": "str", "depth": "int64", "conv_layers": "int64", "params": "int64", "flops": "int64"},
     **{"receptive_field": "int64", "val_accuracy": "float64", "val_loss": "float64", "epochs": "Int64"},
     **{"seconds": "float64", "peak_memory_mb": "float64", "seed": "int64", "same_as": "string"},
@@ -116,7 +115,7 @@ def test_a_copy_has_the_score_but_neither_curve_nor_seconds_of_its_own(run: Run)
 def test_a_copy_is_looked_up_as_the_model_it_copies(run: Run, store: Store) -> None:
     first, copy = run.models["id"][0], run.models["id"][2]
     model = run.model(copy)
-    assert (model.id, model.number, model.graph) == (first, 0, candidate(0).graph)
+    assert (model.id, model.key, model.graph) == (first, (SEARCH, 0), candidate(0).graph)
     assert model.folder == store.folder / "models" / first
     assert model.result == ok(0.75)
 
@@ -143,7 +142,7 @@ def test_only_the_last_attempt_is_shown(store: Store) -> None:
 
 def test_a_test_score_is_shown_for_copies_too_and_empty_elsewhere(store: Store) -> None:
     assert "test_accuracy" not in load(store.folder).models
-    store.journal.add_test_score(0, 0.875, 0.3)
+    store.journal.add_metrics(Key(SEARCH, 0), {"test_accuracy": 0.875, "test_loss": 0.3})
     again = load(store.folder).models
     assert tuple(again) == (*MODEL_COLUMNS, "test_accuracy")
     assert again["test_accuracy"].fillna(-1).tolist() == [0.875, -1, 0.875, -1]
@@ -205,34 +204,10 @@ def learned(accuracies: list[tuple[float, float]]) -> Result:
     return Result("ok", {"val_accuracy": best, "val_loss": 1.0}, curve, 1.0)
 
 
-@pytest.mark.parametrize("old", [False, True])
-def test_the_training_accuracy_is_that_of_the_epoch_that_is_scored(store: Store, old: bool) -> None:
-    """In runs of older programs too, which have it in the curves alone; reading changes nothing in them."""
+def test_the_training_accuracy_is_that_of_the_epoch_that_is_scored(store: Store) -> None:
     store.close(opened(store, candidate(7)), learned([(0.5, 0.25), (0.625, 0.75), (0.875, 0.5), (0.75, 0.75)]))
     store.open(candidate(8, like=7))
-    store.end()
-    if old:
-        with sqlite3.connect(store.folder / "run.sqlite") as database:
-            database.execute("drop table train_scores")
-        database.close()
-    models = load(store.folder).models
-    assert models["train_accuracy"].fillna(-1).tolist() == [-1, -1, -1, -1, 0.625, 0.625]
-    with sqlite3.connect(store.folder / "run.sqlite") as database:
-        names = {name for (name,) in database.execute("select name from sqlite_master")}
-    database.close()
-    assert ("train_scores" in names) != old
-
-
-def test_an_older_run_is_gone_on_with(store: Store) -> None:
-    store.close(opened(store, candidate(7)), learned([(0.5, 0.25)]))
-    store.end()
-    with sqlite3.connect(store.folder / "run.sqlite") as database:
-        database.execute("drop table train_scores")
-    database.close()
-    again = Store(store.folder, PLAN)
-    again.close(opened(again, candidate(9)), learned([(0.75, 0.25)]))
-    assert load(store.folder).models["train_accuracy"].dropna().tolist() == [0.5, 0.75]
-    again.end()
+    assert load(store.folder).models["train_accuracy"].fillna(-1).tolist() == [-1, -1, -1, -1, 0.625, 0.625]
 
 
 def test_every_model_names_its_run_and_its_images(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,7 +229,7 @@ def test_families_take_other_images_and_classes(name: str) -> None:
 
 
 def test_unknown_family_names_the_closest() -> None:
-    with pytest.raises(BadInput, match=r"'resnets' \(did you mean 'resnet'\?\); families are: vgg, resnet"):
+    with pytest.raises(BadInput, match=r"'resnets' \(did you mean 'resnet'\?\); one of vgg, resnet"):
         family("resnets")
 
 

@@ -112,7 +112,8 @@ def test_a_parent_whose_weights_cannot_be_read_is_named(parent: Path, damage: by
 
 def test_a_trained_heir_says_whose_child_it_is_and_ends_elsewhere(parent: Path, make_job: Callable[..., Job]) -> None:
     def trained(name: str, inherited: str | None) -> tuple[dict[str, Tensor], str | None, float | None]:
-        job = replace(make_job(name, graph=PARENT), inherit=inherited)
+        job = make_job(name, graph=PARENT)
+        job = replace(job, task=replace(job.train, inherit=inherited))
         result = evaluate(job)
         return load_file(Path(job.folder) / BEST), result.parent, result.scratch_share
 

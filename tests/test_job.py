@@ -90,8 +90,8 @@ def test_unknown_recipe_suggests_the_closest() -> None:
 def test_what_a_job_says_of_itself_survives_json(make_job: Callable[..., Job]) -> None:
     job = make_job(init=INITIALISATIONS[-1])
     about = json.loads(json.dumps(job.about()))
-    assert Graph.from_json(about["graph"]) == job.graph
-    assert Recipe(**about["recipe"]) == job.recipe
+    assert Graph.from_json(about["graph"]) == job.train.graph
+    assert Recipe(**about["recipe"]) == job.train.recipe
     assert about["data"] == {"name": "digits", "data_dir": "data", "train_size": 200, "image_size": None}
     assert (about["seed"], about["id"], about["number"]) == (job.seed, job.id, job.number)
 
@@ -112,15 +112,15 @@ def test_an_ok_result_is_complete(make_job: Callable[..., Job]) -> None:
     assert result.seconds == pytest.approx(sum(row["seconds"] for row in result.curve))
     assert result.peak_memory_mb is not None
     assert result.peak_memory_mb > 10
-    assert result.numerics["data_fingerprint"] == load(make_job("other").data).fingerprint
+    assert result.numerics["data_fingerprint"] == load(make_job("other").train.data).fingerprint
 
 
 def test_metrics_are_those_of_the_best_weights(make_job: Callable[..., Job]) -> None:
     job = make_job(epochs=3)
     result = evaluate(job)
-    network = build(job.graph).eval()
+    network = build(job.train.graph).eval()
     network.load_state_dict(load_file(Path(job.folder) / BEST))
-    data = load(job.data)
+    data = load(job.train.data)
     index = data.splits["validation"]
     x = (torch.tensor(data.images[index]).float() - data.mean[0]) / data.std[0]
     with torch.no_grad():

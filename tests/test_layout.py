@@ -23,12 +23,16 @@ WITHOUT_TORCH = (
     "evaluate.fitness",
     "populations.frame",
     "populations.journal",
+    "populations.confirm",
     "populations.ledger",
+    "populations.loop",
+    "populations.measuring",
     "populations.observers",
     "populations.store",
 )
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
-DEFERRING = ("evolve.py", "populations/__main__.py")  # they answer, or refuse, before torch is imported
+#: They answer, or refuse, before torch is imported.
+DEFERRING = ("evolve.py", "populations/__main__.py", "populations/asking.py", "populations/measuring.py")
 MODULES = sorted(
     path for name in ORDER for path in [*(ROOT / name).rglob("*.py"), ROOT / f"{name}.py"] if path.exists()
 )

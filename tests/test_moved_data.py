@@ -102,11 +102,13 @@ def test_a_training_goes_on_from_its_checkpoint_where_a_folder_of_images_was_mov
     make_images(tmp_path / "images")
     graph = Graph.chain(["conv_4_3"], Shape(3, 10, 9), 2)
     spec = DataSpec(f"folder:{tmp_path / 'images'}", train_size=60)
-    job = dataclasses.replace(make_job(graph=graph, epochs=3), data=spec)
+    made = make_job(graph=graph, epochs=3)
+    job = dataclasses.replace(made, task=dataclasses.replace(made.train, data=spec))
     assert evaluate(dataclasses.replace(job, until=2)).status == "paused"
     begun = (Path(job.folder) / "curve.csv").read_text()
     (tmp_path / "images").rename(tmp_path / "moved")
-    moved = dataclasses.replace(job, data=dataclasses.replace(spec, name=f"folder:{tmp_path / 'moved'}"))
+    there = dataclasses.replace(spec, name=f"folder:{tmp_path / 'moved'}")
+    moved = dataclasses.replace(job, task=dataclasses.replace(job.train, data=there))
     result = evaluate(moved)
     assert (result.status, len(result.curve)) == ("ok", 3)
     assert (Path(job.folder) / "curve.csv").read_text().startswith(begun)  # with the seconds of then

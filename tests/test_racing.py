@@ -11,7 +11,7 @@ from cgp import BadInput
 from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.layers import Shape
-from evaluate.job import DataSpec, Job, Result, recipe
+from evaluate.job import DataSpec, Job, Result, Train, recipe
 from populations.racing import Race, default_rungs, expected_epochs, passing_share, rungs_of
 from populations.record import Candidate, Record
 from populations.schedule import Schedule
@@ -22,7 +22,8 @@ RUNGS = (1, 3)
 
 
 def job(number: int) -> Job:
-    return Job(number, str(number), CHAIN, recipe("fast", epochs=EPOCHS), DataSpec("digits"), number, "nowhere")
+    task = Train(CHAIN, recipe("fast", epochs=EPOCHS), DataSpec("digits"))
+    return Job(number, str(number), task, number, "nowhere")
 
 
 def score(number: int, epoch: int) -> float:
@@ -182,13 +183,19 @@ def test_one_epoch_has_no_rung() -> None:
 
 
 def sized(number: int, blocks: int) -> Job:
-    return dataclasses.replace(job(number), graph=Graph.chain(["conv_8_3"] * blocks, Shape(1, 8, 8), 10))
+    return of(job(number), ["conv_8_3"] * blocks)
+
+
+def of(one: Job, blocks: list[str]) -> Job:
+    return dataclasses.replace(
+        one, task=dataclasses.replace(one.train, graph=Graph.chain(blocks, Shape(1, 8, 8), 10))
+    )
 
 
 def told(one: Job, seconds: float, copied: bool = False) -> Record:
     genome = Genome((0, 0, 1))
     row = {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0, "seconds": seconds}
-    return Record(Candidate(one.number, 0, None, genome, one.graph), one.id, Result("ok", {}, [row]), copied)
+    return Record(Candidate(one.number, 0, None, genome, one.task.graph), one.id, Result("ok", {}, [row]), copied)
 
 
 def test_the_longest_expected_starts_first() -> None:
@@ -201,15 +208,15 @@ def test_the_longest_expected_starts_first() -> None:
 
 def test_what_takes_long_is_learned_from_results() -> None:
     """Where layers cost time and operations hardly do, the deep and narrow network is the longest."""
-    deep, wide = sized(0, 12), dataclasses.replace(job(1), graph=Graph.chain(["conv_64_5"], Shape(1, 8, 8), 10))
-    assert deep.graph.conv_layers > wide.graph.conv_layers
-    heavy = dataclasses.replace(job(2), graph=Graph.chain(["conv_64_5", "conv_64_5"], Shape(1, 8, 8), 10))
+    deep, wide = sized(0, 12), of(job(1), ["conv_64_5"])
+    assert deep.task.graph.conv_layers > wide.task.graph.conv_layers
+    heavy = of(job(2), ["conv_64_5", "conv_64_5"])
     schedule = Schedule()
     schedule.hear(told(sized(5, 1), 1.0))
     for one, seconds in ((sized(3, 6), 6.0), (wide, 1.0), (heavy, 2.0)):
         schedule.hear(told(one, seconds))
     schedule.hear(told(heavy, 900.0, copied=True))
-    assert schedule.cost.expected(deep.graph) == pytest.approx(12, rel=0.01)
+    assert schedule.cost.expected(deep.task.graph) == pytest.approx(12, rel=0.01)
     schedule.add(heavy)
     schedule.add(deep)
     assert schedule.pop() == deep

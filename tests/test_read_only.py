@@ -108,7 +108,7 @@ def test_a_transaction_that_was_cut_off_is_undone_for_readers(store: Store, tmp_
     database = sqlite3.connect(store.folder / "run.sqlite", isolation_level=None)
     database.execute("pragma cache_size=1")
     database.execute("begin")
-    database.execute("update genomes set genome = hex(zeroblob(100000))")  # spills to the file
+    database.execute("update tasks set genome = hex(zeroblob(100000))")  # spills to the file
     for path in store.folder.glob("run.sqlite*"):
         shutil.copyfile(path, other / path.name)
     database.close()
@@ -116,6 +116,6 @@ def test_a_transaction_that_was_cut_off_is_undone_for_readers(store: Store, tmp_
     before = {path.name: path.read_bytes() for path in other.iterdir()}
     journal = Journal(other / "run.sqlite")
     assert counts(journal) == (2, 1)
-    assert all(len(row["genome"]) < 9_999 for row in journal.select("select genome from genomes"))
+    assert all(len(row["genome"]) < 9_999 for row in journal.select("select genome from tasks"))
     journal.close()
     assert {path.name: path.read_bytes() for path in other.iterdir()} == before

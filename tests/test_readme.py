@@ -78,15 +78,15 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds", "re_evaluate": True,
         "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20", "image_size": 8,
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
-        "weight_decay": 0.01, "momentum": 0.8, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
+        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
         "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
-    # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py and
-    # test_data.py try them.
+    # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
+    # test_train.py, test_asked.py and test_data.py try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
-        "cuda_graphs": False,
+        "cuda_graphs": False, "family": None, "momentum": 0.9,
     }  # fmt: skip
     assert set(values | unset) == {flag.name.replace("-", "_") for flag in FLAGS}
     make_images(tmp_path / "images")
@@ -102,6 +102,6 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
 
 
 def test_every_command_of_populations_is_in_the_readme() -> None:
-    for command in ("list", "show", "best", "lineage", "replay"):
+    for command in ("list", "show", "best", "lineage", "replay", "confirm", "measure"):
         assert f"python -m populations {command}" in TEXT
         assert re.search(rf"^    {command} ", cli.parser().format_help(), re.MULTILINE)

@@ -175,7 +175,7 @@ def test_a_polish_learns_from_train_and_validation_and_from_no_test_image(
 
     monkeypatch.setattr(replay, "train", watched)
     assert ask("replay", run, "best", "--recipe", "retrain", "--epochs", "1")[0] == 0
-    data = load_data(replay.recorded_job(load(run), load(run).model("best")).data)
+    data = load_data(replay.recorded_job(load(run), load(run).model("best")).train.data)
     assert learned == [data.labels[np.concatenate([data.splits["train"], data.splits["validation"]])].tolist()]
 
 

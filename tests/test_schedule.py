@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from cgp.graph import Graph
 from cgp.layers import Shape
-from evaluate.job import Job, Result, recipe
+from evaluate.job import FINAL, Job, Result, recipe
 from evaluate.pool import Pool
 from populations.cost import CostModel, Point
 from populations.outlook import Outlook
 from populations.racing import KEEP, Race, rungs_of
-from populations.record import FINAL, Record
+from populations.record import Record
 from populations.schedule import Schedule
 from populations.strategies import strategy
-from test_racing import CHAIN, curve, job, sized, told
+from test_racing import CHAIN, curve, job, of, sized, told
 from test_strategies import settings as of_strategy
 
 WIDE = Graph.chain(["conv_64_5"], Shape(1, 8, 8), 10)
@@ -126,10 +126,11 @@ def test_a_training_that_ends_before_its_rung_is_not_raced() -> None:
 
 def test_the_final_ranking_is_no_race_and_holds_no_race_up() -> None:
     schedule = Schedule(Race((1,), 6))
-    schedule.add(job(FINAL))
+    final = dataclasses.replace(job(0), stage=FINAL)
+    schedule.add(final)
     assert schedule.pop().until is None
-    final = told(job(FINAL), 1.0)
-    schedule.hear(final)
+    record = told(final, 1.0)
+    schedule.hear(dataclasses.replace(record, candidate=dataclasses.replace(record.candidate, stage=FINAL)))
     (one,) = started(schedule, 1)
     schedule.end(one, paused([0.0]))
     assert (schedule.prunings(), len(schedule)) == ([], 1)
@@ -156,39 +157,39 @@ def test_the_farthest_along_starts_before_the_longest() -> None:
 
 
 def test_before_the_first_result_operations_alone_decide() -> None:
-    cost, wide = CostModel(), dataclasses.replace(job(0), graph=WIDE)
+    cost, wide = CostModel(), of(job(0), ["conv_64_5"])
     deep = sized(1, 3)
-    assert deep.graph.conv_layers > wide.graph.conv_layers
-    assert wide.graph.flops > deep.graph.flops
-    assert cost.expected(wide.graph) > cost.expected(deep.graph)
+    assert deep.task.graph.conv_layers > wide.task.graph.conv_layers
+    assert wide.task.graph.flops > deep.task.graph.flops
+    assert cost.expected(wide.task.graph) > cost.expected(deep.task.graph)
 
 
 def test_the_cost_is_that_of_an_epoch_whatever_number_was_trained() -> None:
     cost, record = CostModel(), told(sized(0, 4), 3.0)
     twice = dataclasses.replace(record.result, curve=record.result.curve * 2)
     cost.learn(dataclasses.replace(record, result=twice))
-    assert cost.expected(sized(1, 4).graph) == pytest.approx(3.0)
+    assert cost.expected(sized(1, 4).task.graph) == pytest.approx(3.0)
 
 
 def test_a_broken_training_teaches_nothing() -> None:
     cost = CostModel()
-    before = cost.expected(sized(0, 4).graph)
+    before = cost.expected(sized(0, 4).task.graph)
     record = told(sized(0, 4), 3.0)
     cost.learn(Record(record.candidate, record.id, Result("oom", error="no")))
-    assert cost.expected(sized(0, 4).graph) == before
+    assert cost.expected(sized(0, 4).task.graph) == before
 
 
 def test_the_latest_results_count_where_a_machine_slows_down() -> None:
     cost = CostModel()
     for seconds in [1.0] * 10 + [5.0] * 64:
         cost.learn(told(sized(0, 4), seconds))
-    assert cost.expected(sized(1, 4).graph) == pytest.approx(5.0)
+    assert cost.expected(sized(1, 4).task.graph) == pytest.approx(5.0)
 
 
 def test_no_job_is_expected_to_take_less_than_nothing() -> None:
     """Layers that seem to save time, as in a noisy measurement, are taken to cost none."""
     cost = CostModel()
-    cost.learn(told(dataclasses.replace(job(0), graph=WIDE), 10.0))
+    cost.learn(told(of(job(0), ["conv_64_5"]), 10.0))
     cost.learn(told(sized(1, 12), 0.01))
     narrow = Graph.chain(["conv_2_1"] * 40, CHAIN.image, 10)
     assert cost.expected(narrow) >= 0
@@ -235,8 +236,8 @@ def test_all_networks_are_left_before_the_first_and_a_race_leaves_out_what_it_pr
 
 def test_a_dear_network_that_waits_counts_with_what_it_takes_itself() -> None:
     schedule = Schedule(cost=foretold())
-    schedule.add(dataclasses.replace(job(0), graph=Graph.chain(["conv_64_5"] * 9, Shape(1, 8, 8), 10)))
-    own = 9 * schedule.cost.expected(next(schedule.open())[0].graph)
+    schedule.add(of(job(0), ["conv_64_5"] * 9))
+    own = 9 * schedule.cost.expected(next(schedule.open())[0].task.graph)
     assert own > 9 * 2
     assert outlook(schedule) == pytest.approx(15 * 9 * 2 + own)
     assert outlook(schedule, slots=1000) == pytest.approx(own)  # it is one training, however many slots there are

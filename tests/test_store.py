@@ -16,13 +16,13 @@ import pytest
 from cgp import BadInput, Shape, Space, draw
 from evaluate.files import BEST, LAST
 from evaluate.fitness import objectives
-from evaluate.job import DataSpec, Job, Result, recipe
+from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
 from evaluate.pool import Pool
-from evolve import search
 from populations import load
 from populations.folder import create_next_run, create_run, next_run
 from populations.frame import MODEL_COLUMNS
 from populations.lock import Lock
+from populations.loop import search
 from populations.observers import Observers
 from populations.record import Candidate, Generation, Record
 from populations.schedule import Schedule
@@ -37,7 +37,8 @@ PLAN = Plan(SPACE, recipe("fast"), DataSpec("digits"), 0, True, "all")
 def candidate(number: int, like: int | None = None, generation: int = 0, parent: int | None = None) -> Candidate:
     """A candidate; `like` another number has that one's graph."""
     genome = draw(SPACE, np.random.default_rng(number if like is None else like))
-    return Candidate(number, generation, parent, genome, genome.graph(SPACE))
+    bred_from = None if parent is None else Key(SEARCH, parent)
+    return Candidate(number, generation, bred_from, genome, genome.graph(SPACE))
 
 
 def ok(accuracy: float = 0.5) -> Result:
@@ -94,7 +95,7 @@ def test_no_result_is_written_before_its_weights_are_on_the_disk(
         (Path(job.folder) / BEST).touch()
         with pytest.raises(OSError, match="Input/output error"):
             close(job, ok())
-        assert store.journal.told_result(0) is None
+        assert store.journal.told_result(Key(SEARCH, 0)) is None
     store.close(again, Result("failed", error="broke in its first epoch"))  # there are no weights to wait for
     assert [record.result.status for record in store.news()] == ["failed"]
 
@@ -182,7 +183,7 @@ def test_equal_graphs_are_trained_each_when_asked(tmp_path: Path) -> None:
 
 def test_another_search_is_not_mistaken_for_this_one(store: Store) -> None:
     opened(store, candidate(0))
-    with pytest.raises(BadInput, match=r"job 0 is .* in the journal"):
+    with pytest.raises(BadInput, match=r"job 0 of search is .* in the journal"):
         store.open(candidate(0, like=5))
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from cgp import BadInput, Shape, Space
 from evaluate.fitness import objectives
-from evaluate.job import Result
+from evaluate.job import FINAL, SEARCH, Key, Result
 from populations.config import parse
-from populations.record import FINAL, Candidate, Generation, History, Record
+from populations.record import Candidate, Generation, History, Record
 from populations.strategies import STRATEGIES, FinalRanking, Settings, Strategy, strategy
 from populations.strategies.aging import Aging
 
@@ -86,7 +86,7 @@ def test_children_differ_from_their_parents() -> None:
     asked, _ = live(strategy("mu-plus-lambda", settings()), 2, 0)
     children = [candidate for candidate in asked if candidate.parent is not None]
     assert len(children) == 9
-    assert all(child.graph.id != asked[child.parent or 0].graph.id for child in children)
+    assert all(child.parent and child.graph.id != asked[child.parent.number].graph.id for child in children)
 
 
 def test_a_failed_network_is_no_parent_and_no_survivor() -> None:
@@ -97,7 +97,7 @@ def test_a_failed_network_is_no_parent_and_no_survivor() -> None:
     (closed,) = breeding.tell(judged(first[3]))
     assert closed.members == (3,)
     assert closed.statistics["failed"] == 3
-    assert {candidate.parent for candidate in breeding.ask(3)} == {3}
+    assert {candidate.parent for candidate in breeding.ask(3)} == {Key(SEARCH, 3)}
 
 
 def test_when_all_failed_the_next_generation_is_drawn_anew() -> None:
@@ -120,6 +120,7 @@ def test_one_plus_lambda_replaces_only_by_a_strictly_better_child() -> None:
     assert finished.members == (0,)
     drifted = breeding.individuals[0].record.candidate
     assert drifted.genome != parent.genome
+    assert drifted.genome is not None
     assert drifted.genome.graph(SPACE).id == parent.graph.id
     for child, accuracy in zip(breeding.ask(3), (0.5, 0.6, 0.55), strict=True):
         closed = breeding.tell(judged(child, accuracy))
@@ -195,7 +196,7 @@ def test_aging_never_waits_for_a_generation() -> None:
 def test_aging_breeds_from_the_latest_and_lets_the_eldest_die() -> None:
     """With a population of 2 the sample is the whole population: the better of the latest two is the parent."""
     breeding = free_aging(population=2)
-    score, parents = dict[int, float](), list[tuple[int, int | None]]()
+    score, parents = dict[int, float](), list[tuple[int, Key | None]]()
     while not breeding.done:
         (candidate,) = breeding.ask(1)
         record = judged(candidate)
@@ -203,7 +204,8 @@ def test_aging_breeds_from_the_latest_and_lets_the_eldest_die() -> None:
         score[candidate.number] = record.result.metrics["val_accuracy"]
         parents.append((candidate.number, candidate.parent))
     for number, parent in parents[2:]:
-        assert parent == max((number - 2, number - 1), key=lambda earlier: (score[earlier], -earlier))
+        better = max((number - 2, number - 1), key=lambda earlier: (score[earlier], -earlier))
+        assert parent == (SEARCH, better)
 
 
 @settings_of_hypothesis(max_examples=30, deadline=None)
@@ -257,8 +259,8 @@ def test_the_final_ranking_trains_the_population_from_scratch_and_has_the_last_w
             breeding.tell(judged(candidate))
     assert breeding.best == searching.best
     finalists = breeding.ask(1)
-    assert [c.number - FINAL for c in finalists] == [i.record.candidate.number for i in searching.individuals]
-    assert all(c.from_scratch and c.parent == c.number - FINAL and c.generation == 4 for c in finalists)
+    assert [c.parent for c in finalists] == [i.record.candidate.key for i in searching.individuals]
+    assert all(c.key == (FINAL, c.parent.number) and c.generation == 4 for c in finalists if c.parent)
     assert [c.graph for c in finalists] == [i.record.candidate.graph for i in searching.individuals]
     scores = (0.1, 0.4, 0.3, 0.2)
     for candidate, accuracy in zip(finalists, scores, strict=True):
@@ -345,7 +347,7 @@ def test_parents_win_binary_tournaments_of_the_population() -> None:
     breeding = strategy("mu-plus-lambda", settings(population=4, offspring=400, generations=2))
     told_all(breeding, {0: 0.1, 1: 0.4, 2: 0.3, 3: 0.2})
     parents = [candidate.parent for candidate in breeding.ask(1)]
-    counts = [parents.count(number) for number in (1, 2, 3, 0)]
+    counts = [parents.count(Key(SEARCH, number)) for number in (1, 2, 3, 0)]
     assert sum(counts) == 400
     for count, share in zip(counts, (7 / 16, 5 / 16, 3 / 16, 1 / 16), strict=True):
         assert count == pytest.approx(400 * share, abs=40)
@@ -356,11 +358,11 @@ def test_one_plus_lambda_breeds_from_the_best_of_the_first_and_keeps_it_while_ch
     assert breeding.capacity == 1
     assert told_all(breeding, {0: 0.2, 1: 0.6, 2: 0.4}).members == (1,)
     children = breeding.ask(3)
-    assert {child.parent for child in children} == {1}
+    assert {child.parent for child in children} == {Key(SEARCH, 1)}
     for child in children:
         closed = breeding.tell(failed(child))
     assert closed[0].members == (1,)
-    assert {candidate.parent for candidate in breeding.ask(3)} == {1}
+    assert {candidate.parent for candidate in breeding.ask(3)} == {Key(SEARCH, 1)}
 
 
 def test_a_child_of_a_parent_that_drifted_differs_from_it_still() -> None:
@@ -369,7 +371,7 @@ def test_a_child_of_a_parent_that_drifted_differs_from_it_still() -> None:
     breeding.tell(judged(parent, 0.5))
     for _ in range(8):
         children = breeding.ask(3)
-        assert all(child.parent == 0 and child.graph.id != parent.graph.id for child in children)
+        assert all(child.parent == (SEARCH, 0) and child.graph.id != parent.graph.id for child in children)
         for child in children:
             breeding.tell(judged(child, 0.4))
 
@@ -399,7 +401,7 @@ def test_in_an_ageing_population_failures_take_no_place() -> None:
         (candidate,) = breeding.ask(1)
         breeding.tell(failed(candidate) if accuracy is None else judged(candidate, accuracy))
     (child,) = breeding.ask(1)
-    assert (child.number, child.parent, child.heard) == (5, 0, 5)
+    assert (child.number, child.parent, child.heard) == (5, (SEARCH, 0), 5)
 
 
 def test_ageing_draws_anew_while_nobody_has_ended_ok() -> None:
@@ -418,8 +420,8 @@ def test_the_samples_of_ageing_are_a_quarter_of_the_population() -> None:
         for candidate in breeding.ask(8):
             breeding.tell(judged(candidate, (0.5 + candidate.number) / 10))
         parents += [child.parent for child in breeding.ask(1)]
-    assert parents.count(7) == pytest.approx(300 / 4, abs=30)
-    assert parents.count(0) == 0
+    assert parents.count(Key(SEARCH, 7)) == pytest.approx(300 / 4, abs=30)
+    assert parents.count(Key(SEARCH, 0)) == 0
 
 
 def test_a_final_ranking_leaves_out_who_failed_and_goes_by_scratch_alone() -> None:
@@ -428,14 +430,14 @@ def test_a_final_ranking_leaves_out_who_failed_and_goes_by_scratch_alone() -> No
     told_all(breeding, {0: 0.9, 1: None, 2: 0.7, 3: 0.8})
     assert breeding.total == 7  # one less survived than could have
     finalists = breeding.ask(1)
-    assert [candidate.number for candidate in finalists] == [FINAL, FINAL + 3, FINAL + 2]
+    assert [candidate.number for candidate in finalists] == [0, 3, 2]
     for candidate, accuracy in zip(finalists[:2], (None, 0.3), strict=True):
         breeding.tell(failed(candidate) if accuracy is None else judged(candidate, accuracy))
     (finished,) = breeding.tell(judged(finalists[2], 0.6))
-    assert finished.members == (FINAL + 2, FINAL + 3)
+    assert (finished.stage, finished.members) == (FINAL, (2, 3))
     assert (finished.number, finished.statistics["networks"], finished.statistics["failed"]) == (1, 3, 1)
     assert breeding.best is not None
-    assert breeding.best.candidate.number == FINAL + 2
+    assert breeding.best.candidate.key == (FINAL, 2)
 
 
 def test_a_final_ranking_is_told_once_and_only_what_it_asked_for() -> None:
@@ -443,7 +445,7 @@ def test_a_final_ranking_is_told_once_and_only_what_it_asked_for() -> None:
     told_all(breeding, {0: 0.9, 1: 0.1, 2: 0.7, 3: 0.8})
     first, *_ = breeding.ask(1)
     breeding.tell(judged(first))
-    stranger = replace(first, number=FINAL + 99)
+    stranger = replace(first, number=99)
     for candidate in (first, stranger):
         with pytest.raises(ValueError, match=f"told of job {candidate.number}, which the final ranking"):
             breeding.tell(judged(candidate))
@@ -453,5 +455,5 @@ def test_the_final_ranking_of_an_ageing_search_recalls_the_search_alone() -> Non
     searching = free_aging()
     breeding = FinalRanking(searching)
     assert breeding.heeds_arrival
-    breeding.recall(History((2, 0, FINAL + 2, 1), {4: 3}))
+    breeding.recall(History((2, 0, 1), {4: 3}))
     assert searching.history == History((2, 0, 1), {4: 3})

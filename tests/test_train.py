@@ -121,11 +121,11 @@ def test_momentum_may_be_zero(make_job: MakeJob) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_weight_decay_spares_batch_normalisation_and_biases(make_job: MakeJob, optimizer: str) -> None:
     job = make_job(optimizer=optimizer, weight_decay=0.5)
-    network = fresh_network(job.graph, setting_of(job))
+    network = fresh_network(job.train.graph, setting_of(job))
     for parameter in network.parameters():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
-    make_optimizer(network, job.recipe).step()
+    make_optimizer(network, job.train.recipe).step()
     decayed = {name: bool((p < 1).all()) for name, p in network.named_parameters()}
     assert decayed == {name: p.ndim > 1 for name, p in network.named_parameters()}
 
@@ -229,8 +229,8 @@ def test_every_initialisation_trains(make_job: MakeJob, init: str) -> None:
 
 def test_train_loss_is_the_smoothed_cross_entropy(make_job: MakeJob) -> None:
     job = make_job(batch_size=200, lr=1e-9, augment=False, label_smoothing=0.3)
-    x, y = Images.of(load(job.data), ("train",), "cpu").batch(slice(None))
-    logits = fresh_network(job.graph, setting_of(job)).train()(x)
+    x, y = Images.of(load(job.train.data), ("train",), "cpu").batch(slice(None))
+    logits = fresh_network(job.train.graph, setting_of(job)).train()(x)
     expected = functional.cross_entropy(logits, y, label_smoothing=0.3).item()
     assert evaluate(job).curve[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
     assert expected != pytest.approx(functional.cross_entropy(logits, y).item(), rel=1e-3)
@@ -274,16 +274,16 @@ def test_any_batch_size_fits_any_number_of_images(make_job: MakeJob, train_size:
     result = evaluate(job)
     assert result.status == "ok"
     assert all(math.isfinite(row["train_loss"]) for row in result.curve)
-    fresh = fresh_network(job.graph, setting_of(job)).get_parameter("head.weight")
+    fresh = fresh_network(job.train.graph, setting_of(job)).get_parameter("head.weight")
     assert not torch.equal(weights(job)["head.weight"], fresh)
 
 
 def test_a_loss_that_is_not_finite_is_divergence(make_job: MakeJob) -> None:
     job = make_job(optimizer="sgd", lr=1e30, schedule="constant")
     setting = setting_of(job)
-    images = Images.of(load(job.data), ("train",), "cpu")
+    images = Images.of(load(job.train.data), ("train",), "cpu")
     with pytest.raises(Diverged, match="epoch 1: loss is not finite"):
-        train(fresh_network(job.graph, setting), images, images, setting, ModelFolder(Path(job.folder), {}))
+        train(fresh_network(job.train.graph, setting), images, images, setting, ModelFolder(Path(job.folder), {}))
 
 
 # The same weights every time
@@ -452,7 +452,7 @@ def test_sgd_looks_ahead_as_nesterov_does(make_job: MakeJob) -> None:
     """Two steps along a gradient of 1: v = m v + 1, then the weights move by lr (1 + m v)."""
     job = make_job(optimizer="sgd", lr=0.1, momentum=0.5)
     layer = nn.Linear(1, 1)
-    optimizer = make_optimizer(layer, job.recipe)
+    optimizer = make_optimizer(layer, job.train.recipe)
     moves = []
     for _ in range(2):
         layer.weight.grad, layer.bias.grad = torch.ones(1, 1), torch.ones(1)

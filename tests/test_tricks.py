@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from evaluate.job import FINAL
 from harness import TINY, assert_same_run, facts, kill_hard, killed_and_resumed, populations, program, start, wait_for
 from populations import load
-from populations.record import FINAL
 
 RACE = (*TINY, "--epochs", "4", "--population", "5", "--offspring", "5", "--racing", "--rungs", "1,2")
 AGE = (*TINY, "--strategy", "aging", "--population", "3", "--offspring", "4", "--run", "r")
@@ -114,7 +114,7 @@ def test_children_inherit_and_the_final_ranking_is_from_scratch(heir: Path) -> N
     assert children["scratch_share"].between(0, 1).all()
     assert children["scratch_share"].min() < 1
     assert models[models["generation"] == 0]["scratch_share"].isna().all()
-    finalists = models[models["job"] >= FINAL]
+    finalists = models[models["stage"] == FINAL]
     assert set(finalists["generation"]) == {2}
     assert finalists["scratch_share"].isna().all()
     assert finalists["same_as"].isna().all()
@@ -133,10 +133,10 @@ def test_an_heir_is_replayed_to_the_bit(heir: Path) -> None:
 
 
 def test_a_longer_search_keeps_the_final_trainings_it_has(heir: Path) -> None:
-    before = facts(load(heir)).set_index("job")
+    before = facts(load(heir)).set_index(["stage", "job"])
     done = program("--resume", heir, "--generations", "3", cwd=heir.parent)
     assert done.returncode == 0, done.stderr
-    after = facts(load(heir)).set_index("job")
+    after = facts(load(heir)).set_index(["stage", "job"])
     assert after.loc[before.index].equals(before)
     assert (after["generation"] == 2).sum() == 3 + 3
-    assert (heir / "best").resolve().name in set(after[after.index >= FINAL]["id"])
+    assert (heir / "best").resolve().name in set(after.xs(FINAL)["id"])

@@ -10,6 +10,7 @@ from populations.strategies.final_ranking import FinalRanking
 from populations.strategies.mu_plus_lambda import MuPlusLambda
 from populations.strategies.one_plus_lambda import OnePlusLambda
 from populations.strategies.random_search import RandomSearch
+from populations.strategies.sweep import Sweep
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "mu-plus-lambda": MuPlusLambda,
@@ -18,7 +19,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
 }
 
-__all__ = ["STRATEGIES", "FinalRanking", "Settings", "Strategy", "strategy", "strategy_class"]
+__all__ = ["STRATEGIES", "FinalRanking", "Settings", "Strategy", "Sweep", "strategy", "strategy_class"]
 
 
 def strategy_class(name: str) -> type[Strategy]:

@@ -92,7 +92,7 @@ class Aging(Strategy):
         living = self._living(heard)
         parent = self._parent(living, rng) if living else None
         genome: Genome = self.draw(rng) if parent is None else self.child(parent, rng)
-        origin = None if parent is None else parent.record.candidate.number
+        origin = None if parent is None else parent.record.candidate.key
         graph = genome.graph(self.settings.space)
         return Candidate(number, self._generation_of(number), origin, genome, graph, heard)
 

@@ -13,9 +13,11 @@ import numpy as np
 from deap import base, tools
 
 from cgp.genome import Genome, draw
+from cgp.graph import Graph
 from cgp.mutation import forced
 from cgp.space import Space
 from evaluate.fitness import Objective
+from evaluate.job import SEARCH
 from populations.record import Candidate, Generation, History, Record
 
 _CANDIDATE, _GENERATION = 0, 1  # kinds of random stream
@@ -61,7 +63,9 @@ class Individual:
 
     @property
     def genome(self) -> Genome:
-        """Its genome."""
+        """Its genome. Raises ValueError for a network that was made by hand."""
+        if self.record.candidate.genome is None:
+            raise ValueError(f"model {self.record.id} has no genome to breed from")
         return self.record.candidate.genome
 
 
@@ -122,6 +126,17 @@ class Strategy(ABC):
         """Take in, before a resumed search begins, the order in which its strategy heard of results."""
         self.history = history
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there can be more generations than were asked for."""
+        return True
+
+    def sample(self, count: int) -> list[Graph]:
+        """Return networks that stand for all that will be asked: `count` draws of the space, always the same."""
+        rng = np.random.default_rng([self.settings.seed, count])
+        space = self.settings.space
+        return [draw(space, rng).graph(space) for _ in range(count)]
+
     def draw(self, rng: np.random.Generator) -> Genome:
         """Return a random genome of the space, counting what its limits turned away."""
         return draw(self.settings.space, rng, self.turned_away)
@@ -176,7 +191,8 @@ class Strategy(ABC):
         row["best_so_far"] = best([value for value in (before, row["best"]) if value is not None])
         self.logbook.record(**row, pruned=pruned, failed=len(records) - len(scored) - pruned)
         members = tuple(individual.record.candidate.number for individual in self.individuals)
-        return Generation(generation, members, dict(self.logbook[-1]))
+        stage = records[0].candidate.stage if records else SEARCH
+        return Generation(generation, members, dict(self.logbook[-1]), stage)
 
 
 def best_distinct(individuals: Sequence[Individual], count: int) -> list[Individual]:

@@ -4,7 +4,8 @@ import dataclasses
 
 from deap import tools
 
-from populations.record import FINAL, Candidate, Generation, History, Record
+from evaluate.job import FINAL
+from populations.record import Candidate, Generation, History, Record
 from populations.strategies.breeding import Strategy
 
 
@@ -50,9 +51,8 @@ class FinalRanking(Strategy):
         return self.searching.heeds_arrival
 
     def recall(self, history: History) -> None:
-        """Hand on what concerns the search; the final ranking has no order."""
-        told = tuple(number for number in history.told if number < FINAL)
-        self.searching.recall(dataclasses.replace(history, told=told))
+        """Hand it on to the search; the final ranking has no order."""
+        self.searching.recall(history)
 
     def ask(self, n: int) -> list[Candidate]:
         """Return candidates of the search, and once it is done all finalists."""
@@ -64,11 +64,10 @@ class FinalRanking(Strategy):
         self._finalists = [
             dataclasses.replace(
                 candidate,
-                number=FINAL + candidate.number,
+                stage=FINAL,
                 generation=self.settings.generations,
-                parent=candidate.number,
+                parent=candidate.key,
                 heard=None,
-                from_scratch=True,
             )
             for candidate in found
         ]
@@ -80,7 +79,7 @@ class FinalRanking(Strategy):
         Raises ValueError for a record that was not asked for.
         """
         number = record.candidate.number
-        if number < FINAL:
+        if record.candidate.stage != FINAL:
             return self.searching.tell(record)
         if number in self._told or number not in {candidate.number for candidate in self._finalists or []}:
             raise ValueError(f"told of job {number}, which the final ranking does not wait for")

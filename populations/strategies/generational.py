@@ -52,7 +52,7 @@ class Generational(Strategy):
     def _candidate(self, number: int) -> Candidate:
         rng = self.candidate_rng(number)
         genome, parent = self.breed(rng) if self.individuals else (self.draw(rng), None)
-        origin = None if parent is None else parent.record.candidate.number
+        origin = None if parent is None else parent.record.candidate.key
         return Candidate(number, self._generation, origin, genome, genome.graph(self.settings.space))
 
     def _close(self) -> Generation:

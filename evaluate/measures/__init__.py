@@ -1,0 +1,19 @@
+"""What can be measured of a trained network, by name: one file each, one signature.
+
+To add a measure: write a function like `clean` in a file of its own and enter it in `MEASURES`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from evaluate.measures.clean import clean
+from evaluate.measures.subject import Measured, Subject
+
+#: A function of the network and its images, the options that the task gives, and random numbers of the job's own.
+MeasureFunction = Callable[[Subject, Mapping[str, Any], np.random.Generator], Measured]
+
+MEASURES: Mapping[str, MeasureFunction] = {"clean": clean}
+
+__all__ = ["MEASURES", "MeasureFunction", "Measured", "Subject"]

@@ -1,0 +1,38 @@
+"""Accuracy and loss on images as they are, over all and by class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from evaluate.measures.subject import Measured, Subject
+from evaluate.numerics import EVALUATION_BATCH
+
+
+@torch.no_grad()
+def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator) -> Measured:
+    """Return `test_accuracy` (a fraction) and `test_loss` (mean cross-entropy, nats), over all and by class.
+
+    Of a class, they are `test_accuracy[NAME]` and `test_loss[NAME]`. Option `split`: `test`, or another split,
+    whose name is then in the place of `test`.
+    """
+    split = str(options.get("split", "test"))
+    images = subject.images(split)
+    classes, correct, losses = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
+    for start in range(0, len(images), EVALUATION_BATCH):
+        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
+        with subject.numerics.autocast():
+            logits = subject.network(x)
+        classes.append(y)
+        correct.append(logits.argmax(1) == y)
+        losses.append(functional.cross_entropy(logits.float(), y, reduction="none"))
+    labels, right, loss = torch.cat(classes), torch.cat(correct).double(), torch.cat(losses).double()
+    metrics = {f"{split}_accuracy": right.mean().item(), f"{split}_loss": loss.mean().item()}
+    for number, name in enumerate(subject.data.classes):
+        own = labels == number
+        if own.any():
+            metrics[f"{split}_accuracy[{name}]"] = right[own].mean().item()
+            metrics[f"{split}_loss[{name}]"] = loss[own].mean().item()
+    return Measured(metrics)

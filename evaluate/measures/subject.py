@@ -1,0 +1,32 @@
+"""What a measure is given, and what it returns."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from evaluate.augment import Images
+from evaluate.data import Data
+from evaluate.numerics import Numerics
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network with what it is measured on."""
+
+    network: nn.Module  #: on its device, in evaluation mode
+    data: Data
+    numerics: Numerics
+    folder: Path  #: where artifacts go
+
+    def images(self, split: str) -> Images:
+        """Return the images of `train`, `validation` or `test`, on the network's device."""
+        return Images.of(self.data, (split,), self.numerics.device)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers by name, and the names of the files that were written."""
+
+    metrics: dict[str, float]
+    artifacts: list[str] = field(default_factory=list)

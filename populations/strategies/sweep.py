@@ -1,0 +1,72 @@
+"""A fixed list: everything on it is trained or measured, nothing is bred."""
+
+from collections.abc import Sequence
+
+from cgp.graph import Graph
+from evaluate.job import SEARCH
+from populations.record import Candidate, Generation, Record
+from populations.strategies.breeding import Settings, Strategy, best_distinct
+
+
+class Sweep(Strategy):
+    """Asks for the candidates that it is given, all at once.
+
+    Those of a search's own stage, hand-made networks say, are its one generation; others leave the run's best,
+    population and generations as they are.
+    """
+
+    def __init__(self, settings: Settings, candidates: Sequence[Candidate]) -> None:
+        """Begin with nothing asked."""
+        super().__init__(settings)
+        self.candidates = tuple(candidates)
+        self._asked = False
+        self._told: dict[int, Record] = {}
+
+    @property
+    def total(self) -> int:
+        """How many candidates there are."""
+        return len(self.candidates)
+
+    @property
+    def unraced(self) -> int:
+        """All of them."""
+        return self.total
+
+    @property
+    def can_go_on(self) -> bool:
+        """No: its list is all there is."""
+        return False
+
+    def sample(self, count: int) -> list[Graph]:
+        """Return its own networks."""
+        return [candidate.graph for candidate in self.candidates]
+
+    @property
+    def done(self) -> bool:
+        """Whether all are told."""
+        return len(self._told) == self.total
+
+    def ask(self, n: int) -> list[Candidate]:
+        """Return all candidates, once."""
+        if self._asked:
+            return []
+        self._asked = True
+        return list(self.candidates)
+
+    def tell(self, record: Record) -> list[Generation]:
+        """Take in a result; return the generation that it completes.
+
+        Raises ValueError for a record that was not asked for.
+        """
+        candidate = record.candidate
+        if candidate not in self.candidates or candidate.number in self._told:
+            raise ValueError(f"told of job {candidate.number} of stage {candidate.stage}, which is not waited for")
+        self._told[candidate.number] = record
+        if candidate.stage != SEARCH:
+            return []
+        self.hall_of_fame.update(self.scored([record]))
+        if not self.done:
+            return []
+        records = [self._told[number] for number in sorted(self._told)]
+        self.individuals = best_distinct(self.scored(records), self.total)
+        return [self.log(candidate.generation, records)]
