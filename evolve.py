@@ -46,7 +46,8 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
     Raises BadInput for what cannot be used, and Stopped where the user wants no more at once.
     """
     screen.doing(f"reading the images of {config.dataset}")
-    prepare()
+    if config.executor == "local":
+        prepare()
     # This imports torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
     # do not wait for them.
     from populations.composition import opened

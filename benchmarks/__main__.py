@@ -11,6 +11,7 @@ from cgp.errors import BadInput
 # Each is a module of this package with `benchmark(quick) -> Benchmark`. Only the one that is asked for
 # is imported, as every process that `peer` spawns imports this file again.
 NAMES = (
+    "cluster",
     "growth",
     "memory",
     "overhead",

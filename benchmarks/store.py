@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from benchmarks.measure import Benchmark, in_turn
 from benchmarks.searching import nothing, silently
 from cgp import Shape, Space, draw
 from evaluate.fitness import objectives
-from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
+from evaluate.job import SEARCH, DataSpec, Key, Result, recipe
 from evaluate.pool import Pool
+from evaluate.slot import HERE, Returned, Sent
 from populations import load
 from populations.folder import create_run
 from populations.journal import Journal
@@ -38,13 +40,14 @@ POPULATION = 20
 class Here:
     """A slot that runs a job in this process, at once."""
 
-    name = "here"
-    ready_at: float | None = 0.0
+    name, device, machine, ready_at = "here", "cpu", HERE, 0.0
+    retired: str | None = None
+    ready = Future[dict[str, Any]]()
     began_at = time.monotonic()
 
-    def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
+    def submit(self, function: Callable[[Sent], Returned], job: Sent) -> "Future[Returned]":
         """Run `function(job)`."""
-        future: Future[Result] = Future()
+        future: Future[Returned] = Future()
         future.set_result(function(job))
         return future
 

@@ -19,7 +19,12 @@ forecast    what an evaluation will cost
 profile     where the time of an epoch goes
 fitness     objectives by name                      <- a new objective goes here
 worker      `evaluate(job)` -> Result
+slot        what a pool asks of a slot              <- a new executor goes into executors/
 pool        slots, deadlines, lost jobs
-executors   where jobs run
+retries     jobs that are tried once more, alone
+usage       where the slots' time goes
+executors   where jobs run: local, serial, dask
+hosting     what runs in a Dask worker
+process     a worker process, as its owner sees it
 forkserver  the process that workers are forked from
 """

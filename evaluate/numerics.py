@@ -34,7 +34,7 @@ def describe_device(device: str) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name() if on_gpu else platform.machine(),
         "instruction_set": None if on_gpu else torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # it is of a class of torch's, which a reader would import
         "cudnn": torch.backends.cudnn.version() if on_gpu else None,
     }
 

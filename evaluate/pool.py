@@ -1,53 +1,36 @@
-"""The pool: slots, each with one worker process, deadlines, and what becomes of a lost job. No torch.
+"""The pool: slots, each with one worker, deadlines, and what becomes of a lost job. No torch.
 
 A slot is anything with the methods of `Slot`; the future it returns is the standard library's
 (PEP 3148). `evaluate` turns every exception into a result, so an exception from a future means that
 the worker vanished: the job is *lost*. A job that is lost or runs out of memory is tried once more, with
-nothing else running and in another slot where there is one; only then it is believed. A slot whose
-worker cannot be started again is retired, and its job goes to another.
+nothing else running on that machine and in another slot where there is one; only then it is believed. A slot whose
+worker cannot be started again is retired, and its job goes to another. Where slots come and go, one that is gone
+costs its job nothing but time.
 """
 
 import math
 import signal
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
 from evaluate.job import Job, Result
+from evaluate.retries import Retries
+from evaluate.slot import START_S, Cluster, Slot, names
+from evaluate.usage import Meter, Usage
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  #: to end a search; workers leave them to the driver
 TICK_S = 0.2  # how long `settle` waits at most, so that its caller can look at signals
-START_S = 300.0  #: a first worker is up after seconds; one that is not by then hangs in its device's driver
-_RESTART_S = 60.0  # the same for a later one, when what it reads is in memory
+_RESTART_S = 60.0  # until a later worker is up, when what it reads is in memory
 _STARTS = 2  # in a row that fail before a slot is retired
+_MOVES = 3  # slots that may go with the same job before the job is blamed for it
 
 
 class NoSlotLeft(Exception):
-    """Every slot is retired; the message says why the last one is."""
-
-
-class Slot(Protocol):
-    """A place where one job at a time runs."""
-
-    name: str
-    began_at: float  #: `time.monotonic()` when its first worker was begun
-
-    @property
-    def ready_at(self) -> float | None:
-        """`time.monotonic()` when the worker was up; None until then."""
-
-    def submit(self, function: Callable[[Job], Result], job: Job) -> "Future[Result]":
-        """Start `function(job)` in the worker. Raises RuntimeError when the worker has ended."""
-
-    def restart(self) -> None:
-        """Kill the worker, whatever it does, and start another. Raises RuntimeError when either cannot be done."""
-
-    def stop(self) -> None:
-        """Kill the worker."""
+    """Every slot is retired; the message, one line, says why the last one is and what to do."""
 
 
 @dataclass
@@ -63,16 +46,6 @@ class _Running:
         return 0.0 if ready_at is None else time.monotonic() - max(self.submitted_at, ready_at)
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Where the slots' time went so far, in seconds."""
-
-    slots: int
-    settled: int  #: stretches of training that ended
-    wall: float  #: since the first slot began to start its worker
-    busy: dict[str, float]  #: of all slots together, by the status that jobs ended in; `running` of those that run
-
-
 class Pool:
     """Runs `evaluate(job)` on `slots`; use it as a context manager, which ends every worker."""
 
@@ -82,31 +55,36 @@ class Pool:
         evaluate: Callable[[Job], Result],
         timeout: float | None = None,
         say: Callable[[str], None] = lambda line: None,
+        cluster: Cluster | None = None,
     ) -> None:
         """`timeout` is in seconds per job; a job beyond it is killed with its worker.
 
-        `say` is given a line for the user when a slot is retired.
+        `say` is given a line for the user when slots are retired or come and go, as they do in a `cluster`.
         """
         self.slots, self.evaluate, self.timeout, self.say = list(slots), evaluate, timeout, say
+        self._cluster = cluster
         self._idle = list(reversed(self.slots))
         self._running: dict[Future[Result], _Running] = {}
-        self._unstarted: deque[Job] = deque()  # whose worker did not come up
-        self._retries: deque[tuple[Job, Slot]] = deque()  # to be tried alone, and where they failed
+        self._unstarted: deque[Job] = deque()  # whose worker did not come up, or went
+        self._retries = Retries()
         self._up_by = {slot: slot.began_at + START_S for slot in self.slots}  # when the worker of now must be up
         self._failed_starts = Counter[Slot]()  # in a row
-        self._opened_at = time.monotonic()
-        self._began_at = min((slot.began_at for slot in self.slots), default=self._opened_at)
-        self._busy = defaultdict[str, float](float)  # seconds by status
+        self._moves = Counter[int]()  # by job number: slots that went with it
+        self._meter = Meter(len(slots), min((slot.began_at for slot in slots), default=time.monotonic()))
+        self._slotless_since: float | None = None
         self.retired: list[str] = []  #: a line for each slot that takes no more jobs
         self.settled = 0  #: stretches of training that ended here, with whatever result
         self.numbers: set[int] = set()  #: of the jobs that they belong to
 
     @property
     def free(self) -> int:
-        """How many jobs may be submitted now; none while a job waits to be tried alone."""
-        if self._retries or any(running.failed_in for running in self._running.values()):
-            return 0
-        return max(0, len(self._idle) - len(self._unstarted))
+        """How many jobs may be submitted now; a machine where a job is to be tried alone has no room."""
+        return max(0, len(self._open()) - len(self._unstarted))
+
+    def _open(self) -> list[Slot]:
+        """Return the idle slots that any job may go to."""
+        kept = self._retries.machines | self._tried_alone()
+        return [slot for slot in self._idle if slot.machine not in kept and not slot.retired]
 
     @property
     def busy(self) -> int:
@@ -122,16 +100,12 @@ class Pool:
     @property
     def busy_share(self) -> float:
         """Share of the slots' time so far in which they ran a job, 0..1."""
-        wall = time.monotonic() - self._opened_at  # without the workers' start
-        return sum(self.usage().busy.values()) / max(1e-9, wall * len(self.slots))
+        return self._meter.share(sum(self.usage().busy.values()))
 
     def usage(self) -> Usage:
         """Return where the slots' time went so far."""
         now = time.monotonic()
-        busy = dict(self._busy)
-        if self._running:
-            busy["running"] = sum(now - running.submitted_at for running in self._running.values())
-        return Usage(len(self.slots), self.settled, now - self._began_at, busy)
+        return self._meter.usage(self.settled, [now - running.submitted_at for running in self._running.values()])
 
     def submit(self, job: Job) -> None:
         """Send `job` to a free slot. Raises RuntimeError when there is none."""
@@ -142,50 +116,119 @@ class Pool:
     def settle(self, tick: float = TICK_S) -> list[tuple[Job, Result]]:
         """Wait up to `tick` seconds for jobs in flight; return those that have a result, in order of number.
 
-        Raises NoSlotLeft when every slot is retired and there is no result to return.
+        Raises NoSlotLeft when every slot is retired, no other has come in time, and there is no result to return.
         """
-        while self._unstarted and self._idle:
+        self._meet_cluster()
+        while self._unstarted and self._open():
             self._start(self._unstarted.popleft(), None)
-        if self._retries and self._idle and not self._running:
-            self._start(*self._retries.popleft())
+        self._retry()
+        if self._cluster and not self._running and not self._idle:
+            time.sleep(tick)  # until a slot joins
         left = [self._left(running) for running in self._running.values()]
         done, _ = wait(self._running, timeout=max(0, min([tick, *left])), return_when=FIRST_COMPLETED)
         settled = [self._finish(future) for future in done] + self._end_overdue()
         pairs = [pair for pair in settled if pair]
-        if self.retired and not (pairs or self._running or self._idle):
-            raise NoSlotLeft(self.retired[-1])
+        self._keep_machines()
+        if not pairs:
+            self._end_without_slots()
         self.settled += len(pairs)
         self.numbers.update(job.number for job, _ in pairs)
         return sorted(pairs, key=lambda pair: pair[0].number)
 
-    def _start(self, job: Job, failed_in: Slot | None) -> None:
-        """Send `job` to an idle slot; it waits where there is none whose worker can be started."""
-        while self._idle:
-            slot = self._take(failed_in)
+    def _meet_cluster(self) -> None:
+        """Take in the slots that joined, and leave out those whose place is gone."""
+        if self._cluster is None:
+            return
+        gone = [slot for slot in self._idle if slot.retired]
+        self._idle = [slot for slot in self._idle if not slot.retired]
+        for slot in gone:
+            self._drop(slot)
+        joined = self._cluster.joined()
+        for slot in joined:
+            self._up_by[slot] = slot.began_at + START_S
+            self._idle.insert(0, slot)
+            self.slots.append(slot)
+        if joined:
+            self._slotless_since = None
+            self._meter.now_of(len(self.slots))
+            self.say(f"{names(joined)} joined; {self._count()} now")
+
+    def _drop(self, slot: Slot) -> None:
+        """Leave out a slot whose place is gone."""
+        self.slots.remove(slot)
+        self._meter.now_of(len(self.slots))
+        self.retired.append(f"{slot.name} is gone: {slot.retired}")
+        self.say(f"{self.retired[-1]}; {self._count()} left")
+
+    def _count(self) -> str:
+        return f"{len(self.slots)} slot{'s' * (len(self.slots) != 1)}"
+
+    def _end_without_slots(self) -> None:
+        """Raise NoSlotLeft when every slot is retired and no other came in time."""
+        if self._running or self._idle or not self.retired:
+            return
+        flag, patience = (self._cluster.flag, self._cluster.patience) if self._cluster else ("--devices", 0.0)
+        now = time.monotonic()
+        if self._slotless_since is None:
+            self._slotless_since = now
+            if patience:
+                self.say(f"no slot is left; waiting {patience:g} s for another")
+        if now >= self._slotless_since + patience:
+            what = "start Dask workers" if self._cluster else "check the devices"
+            raise NoSlotLeft(f"{flag}: no slot is left: {self.retired[-1]}; {what}")
+
+    def _start(self, job: Job, failed_in: Slot | None, machine: str | None = None) -> None:
+        """Send `job` to a slot, of `machine` alone where one is named; it waits where no worker can be started."""
+        while places := self._open() if machine is None else self._idle_on(machine):
+            slot, submitted_at = self._take(places, failed_in), time.monotonic()
             try:
                 future = slot.submit(self.evaluate, job)
             except RuntimeError as error:  # its worker died while idle
                 self._renew(slot, error)
                 continue
-            self._running[future] = _Running(job, slot, time.monotonic(), failed_in)
+            self._running[future] = _Running(job, slot, submitted_at, failed_in)
             return
         self._put_back(job, failed_in)
 
-    def _take(self, failed_in: Slot | None) -> Slot:
-        """Return an idle slot, best not `failed_in`, and best one whose worker is up."""
-        others = [slot for slot in self._idle if slot is not failed_in] or self._idle
+    def _take(self, places: list[Slot], failed_in: Slot | None) -> Slot:
+        """Return one of `places`, best not `failed_in`, and best one whose worker is up; it is idle no more."""
+        others = [slot for slot in places if slot is not failed_in] or places
         slot = next((slot for slot in reversed(others) if slot.ready_at is not None), others[-1])
         self._idle.remove(slot)
         return slot
+
+    def _idle_on(self, machine: str) -> list[Slot]:
+        return [slot for slot in self._idle if slot.machine == machine and not slot.retired]
 
     def _put_back(self, job: Job, failed_in: Slot | None) -> None:
         if failed_in is None:
             self._unstarted.appendleft(job)
         else:
-            self._retries.appendleft((job, failed_in))
+            self._retries.add(job, failed_in, in_front=True)
+
+    def _retry(self) -> None:
+        """Start each job that is to be tried alone and whose machine has nothing else to do any more."""
+        self._keep_machines()
+        for retry in self._retries.startable(self._load()):
+            self._start(retry.job, retry.failed_in, retry.machine)
+
+    def _keep_machines(self) -> None:
+        if self._retries:
+            slots = [slot for slot in self.slots if not slot.retired]
+            self._retries.keep(slots, self._load(), self._tried_alone())
+
+    def _load(self) -> Counter[str]:
+        """Return how many jobs run on each machine."""
+        return Counter(running.slot.machine for running in self._running.values())
+
+    def _tried_alone(self) -> set[str]:
+        return {running.slot.machine for running in self._running.values() if running.failed_in}
 
     def _renew(self, slot: Slot, error: BaseException) -> None:
         """Start another worker in `slot`, because of `error`; retire it when none starts or the last does not end."""
+        if slot.retired:
+            self._drop(slot)
+            return
         self._failed_starts[slot] = 0 if slot.ready_at is not None else self._failed_starts[slot] + 1
         if self._failed_starts[slot] < _STARTS:
             try:
@@ -197,9 +240,9 @@ class Pool:
                 self._idle.append(slot)
                 return
         slot.stop()
-        left = len(self.slots) - len(self.retired) - 1
-        why = str(error).partition("\n")[0]
-        self.retired.append(f"{slot.name} is retired, its worker cannot be started again: {why}")
+        slot.retired = f"its worker cannot be started again: {str(error).partition(chr(10))[0]}"
+        self.retired.append(f"{slot.name} is retired, {slot.retired}")
+        left = sum(not slot.retired for slot in self.slots)
         self.say(f"{self.retired[-1]}; {left} of {len(self.slots)} slots left")
 
     def _left(self, running: _Running) -> float:
@@ -212,25 +255,32 @@ class Pool:
 
     def _release(self, future: "Future[Result]", status: str) -> None:
         running = self._running.pop(future)
-        self._busy[status] += time.monotonic() - running.submitted_at
+        self._meter.add(status, time.monotonic() - running.submitted_at)
 
     def _finish(self, future: "Future[Result]") -> tuple[Job, Result] | None:
         running, error = self._running[future], future.exception()
-        if error is not None and running.slot.ready_at is None:
+        slot, job = running.slot, running.job
+        if error is not None and slot.retired and self._moves[job.number] < _MOVES:
+            self._moves[job.number] += 1
+            self._release(future, "lost")
+            self._put_back(job, running.failed_in)
+            self._drop(slot)
+            return None
+        if error is not None and slot.ready_at is None and not slot.retired:
             self._end_start(future, error)
             return None
         result = Result("lost", error=f"the worker vanished, with nothing beside it: {error!r}")
         if error is None:
             result = future.result()
         self._release(future, result.status)
-        if error is None:
-            self._idle.append(running.slot)
+        if error is None and not slot.retired:
+            self._idle.append(slot)
         else:
-            self._renew(running.slot, error)
+            self._renew(slot, error or RuntimeError())
         if result.status in ("lost", "oom") and running.failed_in is None:
-            self._retries.append((running.job, running.slot))
+            self._retries.add(job, slot)
             return None
-        return running.job, result
+        return job, result
 
     def _end_start(self, future: "Future[Result]", error: BaseException) -> None:
         """Give up a worker that did not come up; its job is none the worse."""

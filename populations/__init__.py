@@ -5,6 +5,7 @@ record       Candidate, Record, Generation
 racing       who goes on from a rung
 schedule     which job runs next
 composition  Config -> strategy, images, the run opened
+workplace    where the jobs of a search run
 cost         what an epoch costs: forecast, then learned
 outlook      how long a search still takes
 stop         how its user, or a disk, stops a search

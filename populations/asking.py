@@ -23,7 +23,8 @@ def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate]) -> bo
     """
     config, screen = parse(["--resume", str(run), *flags]), Screen()
     screen.doing(f"reading the images of {config.dataset}")
-    prepare()
+    if config.executor == "local":
+        prepare()
     from populations.composition import opened  # imports torch
 
     stop_at_once()

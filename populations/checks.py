@@ -5,12 +5,14 @@ version, is not judged again. A flag without effect is refused on the command li
 serves all strategies and datasets.
 """
 
+import importlib.util
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from cgp.blocks import function_set
-from cgp.errors import BadInput
+from cgp.errors import BadInput, did_you_mean
 from cgp.families import family_named
 from evaluate.datasets import dataset
 from evaluate.fitness import objectives
@@ -20,6 +22,12 @@ from populations.strategies import strategy_class
 
 _MOST = 2**63 - 1  # what numpy and SQLite can hold
 _DEEPEST = 2_000  # nodes: more than ResNet-1202 (He et al. 2015); to draw and measure 10,000 takes minutes
+_IDLE = {  # by executor: flags that have no effect on it
+    "local": ("scheduler", "wait"),
+    "serial": ("scheduler", "wait", "workers", "workers_per_device"),
+    "dask": ("devices", "workers", "workers_per_device"),  # Dask workers say what they have
+}
+_EXECUTORS = tuple(_IDLE)
 _RANGES = {
     "num_max_depth": (1, _DEEPEST),
     "levels_back": (2, 10_000),
@@ -51,6 +59,7 @@ def check_flags(values: Mapping[str, Any], given: Collection[str], typed: Collec
     _check_numbers(values, given)
     _check_words(values, given)
     _check_effects(values, typed)
+    _check_executor(values, given, typed)
 
 
 def check_names(values: Mapping[str, Any], recipe: Recipe, data: DataSpec, typed: Collection[str]) -> None:
@@ -122,6 +131,34 @@ def _check_effects(values: Mapping[str, Any], typed: Collection[str]) -> None:
         raise BadInput(
             f"--download: has no effect on --dataset {images}, whose images are here already; leave it out"
         )
+
+
+def _check_executor(values: Mapping[str, Any], given: Collection[str], typed: Collection[str]) -> None:
+    chosen, scheduler = values["executor"], values["scheduler"]
+    if chosen not in _EXECUTORS:
+        known = f"{did_you_mean(chosen, _EXECUTORS)}; one of {', '.join(_EXECUTORS)}"
+        raise BadInput(f"--executor: unknown {chosen!r}{known}")
+    if not 0 <= values["wait"] < math.inf:
+        raise BadInput(f"--wait: {values['wait']}; expected seconds of at least 0")
+    for name in _IDLE[chosen]:
+        if name in typed:
+            raise BadInput(f"{_flag(name)}: {values[name]} does not go with --executor {chosen}; leave one out")
+    if chosen == "serial" and "timeout" in given:
+        raise BadInput(
+            f"--timeout: {values['timeout']:g} cannot be kept by --executor serial, which trains in this process and "
+            "has none to kill; leave one out"
+        )
+    if chosen == "serial" and "," in values["devices"]:
+        raise BadInput(
+            f"--devices: {values['devices']}; expected one, as --executor serial trains one network at once"
+        )
+    if chosen == "dask":
+        if scheduler is None:
+            raise BadInput("--executor dask: needs --scheduler tcp://HOST:PORT, which was not given")
+        if not re.fullmatch(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}", scheduler):
+            raise BadInput(f"--scheduler: {scheduler!r}; expected tcp://HOST:PORT, or tls:// where it asks for that")
+        if importlib.util.find_spec("distributed") is None:
+            raise BadInput("--executor dask: Dask is not installed here; install it: pip install 'cgp-evolve[dask]'")
 
 
 def _whole_number(text: str) -> int | None:

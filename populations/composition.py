@@ -2,19 +2,16 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgp.families import family
 from evaluate.data import Data, load
-from evaluate.executors import await_ready, device_names, local_slots
+from evaluate.executors import await_ready
 from evaluate.fitness import objectives
-from evaluate.placement import placement
-from evaluate.pool import Pool, Usage
-from evaluate.probe import probe_precision, refuse_emulation, resolve_precision
-from evaluate.step import refuse_graphs
+from evaluate.pool import Pool
+from evaluate.usage import Usage
 from evaluate.worker import evaluate
 from populations.config import Config
 from populations.folder import create_next_run, create_run, note_session, read_json, write_json
@@ -26,24 +23,22 @@ from populations.schedule import Schedule
 from populations.screen import Screen
 from populations.store import Plan, Store
 from populations.strategies import FinalRanking, Settings, Strategy, Sweep, strategy
+from populations.workplace import Workplace, workplace
 
 
 class Composed(NamedTuple):
     """What a search is made of before it has workers."""
 
-    devices: list[str]
+    place: Workplace
     breeding: Strategy
     plan: Plan
     data: Data
     race: Race | None
+    milliseconds: dict[str, float]  #: of a training step, by which the precision was chosen; empty without a choice
 
-    def placement(self, config: Config, say: Callable[[str], None]) -> tuple[list[str], int]:
-        """Return the device of each place and the number of workers, and `say` where there is room for fewer.
-
-        Raises BadInput where those asked for find none.
-        """
-        asked = (config.workers, config.workers_per_device, self.plan.recipe.precision)
-        return placement(self.devices, *asked, partial(worker_bytes, self.breeding, self.plan, self.data), say)
+    def need(self, device: str) -> int:
+        """Predict the bytes of a worker on `device`."""
+        return worker_bytes(self.breeding, self.plan, self.data, device)
 
 
 class Opened(NamedTuple):
@@ -55,21 +50,21 @@ class Opened(NamedTuple):
     store: Store
 
 
-def compose(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> Composed:
+def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Candidate] = ()) -> Composed:
     """Return what breeds, what every job has in common, and the images, or raise BadInput.
 
     It is raised for a run that is resumed on other images, too. Where candidates are `asked` for, nothing is bred.
     """
-    devices, recipe, spec = device_names(config.devices), config.recipe(), config.data()
-    refuse_emulation(recipe.precision, devices)
-    refuse_graphs(recipe, devices)
+    recipe, spec = config.recipe(), config.data()
+    place.refuse(recipe)
     goals = objectives(config.objectives)
     data = load(spec, config.download)
     if config.resume:
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
     space = config.space(data.shape, len(data.classes))
-    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, *devices))
+    precision, milliseconds = place.precision(recipe.precision)
+    recipe = dataclasses.replace(recipe, precision=precision)
     sizes = (config.population, config.offspring, config.generations)
     settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
     plan = Plan(
@@ -87,7 +82,8 @@ def compose(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> 
     raced = config.racing and not isinstance(breeding, Sweep)
     rungs = rungs_of(config.rungs, recipe) if raced else ()
     screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
-    return Composed(devices, breeding, plan, data, Race(rungs, config.population) if rungs else None)
+    race = Race(rungs, config.population) if rungs else None
+    return Composed(place, breeding, plan, data, race, milliseconds)
 
 
 def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
@@ -102,11 +98,12 @@ def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Ca
 
 def preview(config: Config, screen: Screen) -> str:
     """Return what `--profile` or `--dry-run` shows."""
-    made = compose(config, screen)
-    if config.profile:
-        return first_profile(made.breeding, made.plan, made.data, made.devices[0])
-    _, workers = made.placement(config, screen.line)
-    return dry_run(made.breeding, made.plan, made.data, made.race, made.devices[0], workers)
+    with workplace(config, screen) as place:
+        made = compose(config, screen, place)
+        if config.profile:
+            return first_profile(made.breeding, made.plan, made.data, place.devices[0])
+        _, workers = place.workers(config, made.plan.recipe.precision, made.need, screen)
+        return dry_run(made.breeding, made.plan, made.data, made.race, place.devices[0], workers)
 
 
 @contextlib.contextmanager
@@ -116,34 +113,36 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
     Where candidates are `asked` for, their jobs are written to the run at once and no search goes on.
     Raises BadInput where one of these cannot be.
     """
-    made = compose(config, screen, asked)
-    breeding, plan, data = made.breeding, made.plan, made.data
-    places, workers = made.placement(config, screen.line)
-    screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
-    slots = local_slots(places, workers)
-    with Pool(slots, evaluate, config.timeout, screen.line) as pool:
-        found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
-        forecast = foretell(breeding, plan, data, made.race, slots)
-        store = open_session(config, plan, data, found, pool.usage())
-        try:
-            store.enter(asked)
-            screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
-            screen.begin(breeding.total)
-            wanted = search_bytes(breeding, plan, len(slots))
-            screen.folder(store.folder, wanted, str(forecast) if forecast else None)
-            if forecast and forecast.warning:
-                screen.line(forecast.warning)
-            yield Opened(breeding, Schedule(made.race, forecast.cost if forecast else None), pool, store)
-        finally:
-            store.end()
+    with workplace(config, screen) as place:
+        made = compose(config, screen, place, asked)
+        breeding, plan, data = made.breeding, made.plan, made.data
+        slots = place.slots(config, plan.recipe.precision, made.need, screen)
+        with Pool(slots, evaluate, config.timeout, screen.line, place.cluster) as pool:
+            found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
+            forecast = foretell(breeding, plan, data, made.race, slots)
+            store = open_session(config, made, found, pool.usage())
+            try:
+                if place.cluster:
+                    place.cluster.look_in(store.folder.absolute())
+                store.enter(asked)
+                screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
+                screen.begin(breeding.total, bar=config.executor != "serial")
+                wanted = search_bytes(breeding, plan, len(slots))
+                screen.folder(store.folder, wanted, str(forecast) if forecast else None)
+                if forecast and forecast.warning:
+                    screen.line(forecast.warning)
+                yield Opened(breeding, Schedule(made.race, forecast.cost if forecast else None), pool, store)
+            finally:
+                store.end()
 
 
-def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str, Any]], startup: Usage) -> Store:
+def open_session(config: Config, made: Composed, workers: list[dict[str, Any]], startup: Usage) -> Store:
     """Create the run, or go on with one, and note what this session runs with: `workers`, up after `startup`.
 
     Raises BadInput where the folder is taken or cannot be written.
     """
-    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": data.fingerprint}
+    plan = made.plan
+    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": made.data.fingerprint}
     resolved = config.resolved(plan.recipe) | decided
     if config.resume:
         store = Store(config.resume, plan)
@@ -155,7 +154,5 @@ def open_session(config: Config, plan: Plan, data: Data, workers: list[dict[str,
             lock = create_next_run(Path("runs"), config.dataset, resolved)
         store = Store(lock.folder, plan, lock)
     store.note_usage(startup)
-    automatic = config.recipe().precision == "auto"
-    probe = probe_precision(tuple(device_names(config.devices))).milliseconds if automatic else {}
-    note_session(store.folder, config.seed, workers, probe)
+    note_session(store.folder, config.seed, workers, made.milliseconds)
     return store

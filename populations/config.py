@@ -95,6 +95,9 @@ FLAGS = (
     Flag("resources", "workers", int, None, "worker processes [default: one per GPU, or per CPU core]", False),
     Flag("resources", "workers-per-device", str, None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", False),
     Flag("resources", "timeout", float, None, "seconds after which a training (racing: a stretch of it) is killed [default: none]", False),
+    Flag("resources", "executor", str, "local", "where networks are trained: local (on this machine), serial (in this process, for a debugger) or dask (on a cluster)", False),
+    Flag("resources", "scheduler", str, None, "of --executor dask: address of the Dask scheduler, tcp://HOST:PORT", False),
+    Flag("resources", "wait", float, 60.0, "of --executor dask: seconds to wait for Dask workers when there are none", False),
     Flag("run", "run", str, None, "folder of the run [default: runs/DATASET-N]", False),
     Flag("run", "keep", str, "all", "whose weights to keep: all, or best; records are always kept", False),
 )
@@ -226,6 +229,9 @@ def _configured(given: dict[str, Any]) -> Config:
         values |= _resumed(resume, flags) | (dict.fromkeys(("workers", "workers_per_device")) if rivals else {})
     switches = {name: given.get(name, False) for name in ("retry_failed", "dry_run", "profile")}
     values |= ({"generations": 1} if flags.get("family") else {}) | flags
+    if values["executor"] == "dask" and (asked := [name for name in ("dry_run", "profile") if switches[name]]):
+        flag = f"--{asked[0].replace('_', '-')}"
+        raise BadInput(f"{flag}: times this machine, not the workers of --executor dask; leave one out")
     made = Config(values | {"offspring": values["offspring"] or values["population"]}, resume, **switches)
     check_flags(made.values, flags, typed)
     check_names(made.values, made.recipe(), made.data(), typed)

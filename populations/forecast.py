@@ -9,12 +9,12 @@ import pandas as pd
 
 from cgp.graph import Graph
 from evaluate.data import Data
-from evaluate.executors import ProcessSlot
 from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import EVALUATION_BATCH, Numerics
 from evaluate.probe import remembered
 from evaluate.profile import profile
+from evaluate.slot import Slot
 from evaluate.train import Setting
 from evaluate.worker import settle_process
 from populations.cost import CostModel, Point, fit
@@ -74,9 +74,7 @@ class Forecast:
         )
 
 
-def foretell(
-    strategy: Strategy, plan: Plan, data: Data, race: Race | None, slots: Sequence[ProcessSlot]
-) -> Forecast | None:
+def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race | None, slots: Sequence[Slot]) -> Forecast | None:
     """Let the workers time training steps and return what the search is expected to take.
 
     They do so at once, each with some of the graphs: so they are as slow as they will be beside each other.

@@ -231,16 +231,16 @@ class Journal:
         known = self.tuples("select * from generations where generation=?", generation.number)
         return known == [_generation_row(generation)]
 
-    def add_session(self, slots: int, startup: float) -> int:
+    def add_session(self, slots: float, startup: float) -> int:
         """Write that a driver has begun, whose workers took `startup` seconds; return the session's number."""
         row = (_now(), slots, startup, startup, "{}")
         return int(self._write("insert into sessions values (null,?,?,?,?,?)", *row).lastrowid or 0)
 
-    def note_usage(self, session: int, wall: float, busy: dict[str, float]) -> None:
-        """Write the seconds of a session so far; see the class for when they are on the disk."""
-        row = (wall, json.dumps(busy), session)
+    def note_usage(self, session: int, slots: float, wall: float, busy: dict[str, float]) -> None:
+        """Write the slots and seconds of a session so far; see the class for when they are on the disk."""
+        row = (slots, wall, json.dumps(busy), session)
         with self._unsynced():
-            self._write("update sessions set wall=?, busy=? where session=?", *row)
+            self._write("update sessions set slots=?, wall=?, busy=? where session=?", *row)
 
     @contextmanager
     def _unsynced(self) -> Iterator[None]:

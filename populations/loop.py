@@ -73,9 +73,7 @@ def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
     try:
         ended = pool.settle(0) if store.has_news else pool.settle()
     except NoSlotLeft as error:
-        raise BadInput(
-            f"--devices: no slot is left: {error}; check the devices, then --resume {store.folder}"
-        ) from error
+        raise BadInput(f"{error}, then --resume {store.folder}") from error
     for job, result in ended:
         if result.status != "interrupted":
             yield job, result

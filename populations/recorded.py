@@ -17,6 +17,9 @@ BEFORE: dict[str, Any] = {
     "workers_per_device": None,
     "val_size": "all",
     "family": None,
+    "executor": "local",
+    "scheduler": None,
+    "wait": 60.0,
 }
 _FINGERPRINT = "data_fingerprint"  # of the images; recorded beside the flags
 

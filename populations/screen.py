@@ -65,10 +65,10 @@ class Screen(Observer):
         disk = f"{size(wanted)} on disk ({size(shutil.disk_usage(run).free)} free)"
         self.line(f"{run}: {self.total} networks, {told}{disk}")
 
-    def begin(self, total: int) -> None:
-        """Let the bar begin: the search of `total` networks does, in this session."""
+    def begin(self, total: int, bar: bool = True) -> None:
+        """Let the search of `total` networks begin, in this session, and the bar where one is wanted."""
         self.total, self._began = total, time.monotonic()
-        if self.console.is_terminal and not self.console.quiet:
+        if bar and self.console.is_terminal and not self.console.quiet:
             self._live.start()
 
     def line(self, text: str, style: str | None = None) -> None:

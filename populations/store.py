@@ -25,7 +25,7 @@ from cgp.genome import Genome
 from cgp.space import Space
 from evaluate.files import BEST, sync, write_atomically
 from evaluate.job import FINAL, SEARCH, DataSpec, Job, Key, Recipe, Result, Train
-from evaluate.pool import Usage
+from evaluate.usage import Usage
 from populations import frame
 from populations.deduplication import Deduplication
 from populations.journal import Journal
@@ -223,7 +223,7 @@ class Store:
             return
         number, last = self._session
         if usage.settled != last.settled or usage.wall > last.wall + 1:
-            self.journal.note_usage(number, usage.wall, usage.busy)
+            self.journal.note_usage(number, usage.slots, usage.wall, usage.busy)
             self._session = number, usage
 
     def snapshot(self, generation: Generation) -> None:

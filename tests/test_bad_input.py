@@ -8,6 +8,7 @@ from PIL import Image
 import evolve
 from populations.config import FLAGS, parse, parser
 
+DASK = ("--executor", "dask", "--scheduler")
 CASES: list[tuple[list[str], str]] = [
     (["--num-min-depth", "5", "--num-max-depth", "4"], "--num-max-depth: 4"),
     (["--num-min-depth", "0"], "--num-min-depth: 0"),
@@ -50,6 +51,20 @@ CASES: list[tuple[list[str], str]] = [
     (["--no-racing", "--rungs", "1"], "--racing"),
     (["--inherit", "--keep", "best"], "--inherit"),
     (["--deterministic"], "--strategy aging"),
+    # Where networks are trained
+    (["--executor", "dusk"], "--executor: unknown 'dusk' (did you mean 'dask'?); one of local, serial, dask"),
+    (["--scheduler", "tcp://h:1"], "--scheduler: tcp://h:1 does not go with --executor local; leave one out"),
+    (["--wait", "5"], "--wait: 5.0 does not go with --executor local"),
+    (["--executor", "dask"], "--executor dask: needs --scheduler tcp://HOST:PORT, which was not given"),
+    ([*DASK, "node7"], "--scheduler: 'node7'; expected tcp://HOST:PORT, or tls://"),
+    ([*DASK, "tcp://127.0.0.1:9"], "--scheduler tcp://127.0.0.1:9: no scheduler answers there (Connection refused)"),
+    ([*DASK, "tcp://h:1", "--wait", "-1"], "--wait: -1.0; expected seconds of at least 0"),
+    ([*DASK, "tcp://h:1", "--workers", "2"], "--workers: 2 does not go with --executor dask"),
+    ([*DASK, "tcp://h:1", "--devices", "cpu"], "--devices: cpu does not go with --executor dask"),
+    ([*DASK, "tcp://h:1", "--dry-run"], "--dry-run: times this machine, not the workers of --executor dask"),
+    (["--executor", "serial", "--timeout", "5"], "--timeout: 5 cannot be kept by --executor serial"),
+    (["--executor", "serial", "--workers", "2"], "--workers: 2 does not go with --executor serial"),
+    (["--executor", "serial", "--devices", "cpu,cpu"], "--devices: cpu,cpu; expected one"),
     # Numbers that no machine holds, or that would take it for ever
     (["--levels-back", str(2**63)], f"--levels-back: {2**63}; expected 2..10000"),
     (["--workers", "9" * 18], f"--workers: {'9' * 18}; expected 1..10000"),
@@ -105,6 +120,16 @@ def test_one_line_exit_2_and_nothing_written(
     assert err.count("\n") == 1
     assert said in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_dask_a_cluster_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert evolve.main([*DASK, "tcp://h:1"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "Dask is not installed here; install it: pip install 'cgp-evolve[dask]'\n"
+    )
 
 
 def test_an_image_too_small_for_pooling(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from cgp.errors import BadInput
-from evaluate import executors
-from evaluate.executors import ProcessSlot, await_ready, device_names, local_slots
+from evaluate.executors import ProcessSlot, await_ready, device_names, local, local_slots
 from evaluate.pool import STOP_SIGNALS
 from workers import serve_never, serve_on_cpu
 
@@ -260,7 +259,7 @@ def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_worker_that_hangs_while_it_starts_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluate.worker.serve", serve_never)
-    monkeypatch.setattr(executors, "START_S", 0.1)
+    monkeypatch.setattr(local, "START_S", 0.1)
     slots = local_slots(["cpu"], 1)
     with pytest.raises(BadInput, match="--devices: the worker of slot 0 on cpu did not start: TimeoutError"):
         await_ready(slots)

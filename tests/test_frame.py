@@ -18,7 +18,7 @@ import pytest
 import populations.__main__ as cli
 from cgp.errors import BadInput
 from evaluate.job import SEARCH, Key, Result
-from evaluate.pool import Usage
+from evaluate.usage import Usage
 from harness import ROOT
 from populations import load
 from populations.folder import create_run

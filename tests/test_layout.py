@@ -18,7 +18,13 @@ WITHOUT_TORCH = (
     "cgp.graph",
     "evaluate.job",
     "evaluate.control_groups",
+    "evaluate.forkserver",
+    "evaluate.hosting",
     "evaluate.pool",
+    "evaluate.process",
+    "evaluate.retries",
+    "evaluate.slot",
+    "evaluate.usage",
     "populations.stop",
     "evaluate.fitness",
     "populations.frame",
@@ -31,8 +37,11 @@ WITHOUT_TORCH = (
     "populations.store",
 )
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
-#: They answer, or refuse, before torch is imported.
-DEFERRING = ("evolve.py", "populations/__main__.py", "populations/asking.py", "populations/measuring.py")
+#: They answer, or refuse, before torch is imported; and a Dask scheduler does without.
+DEFERRING = (
+    *("evolve.py", "populations/__main__.py", "populations/asking.py", "populations/measuring.py"),
+    "evaluate/hosting.py",
+)
 MODULES = sorted(
     path for name in ORDER for path in [*(ROOT / name).rglob("*.py"), ROOT / f"{name}.py"] if path.exists()
 )

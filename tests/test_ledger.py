@@ -14,7 +14,7 @@ import pytest
 import populations.__main__ as cli
 from cgp import Shape, Space
 from evaluate.job import DataSpec, Result, recipe
-from evaluate.pool import Usage
+from evaluate.usage import Usage
 from harness import TINY, kill_hard, program, start, wait_for
 from populations import load
 from populations.folder import create_run

@@ -1,8 +1,7 @@
 """Which job runs next, and what a race's verdicts make of those that pause."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.job import FINAL, Job, Result, recipe
 from evaluate.pool import Pool
+from fakes import Silent
 from populations.cost import CostModel, Point
 from populations.outlook import Outlook
 from populations.racing import KEEP, Race, rungs_of
@@ -196,19 +196,6 @@ def test_no_job_is_expected_to_take_less_than_nothing() -> None:
 
 
 # What is left
-
-
-class Silent:
-    """A slot whose worker never answers."""
-
-    name, ready_at, began_at = "slot", 0.0, 0.0
-
-    def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-        return Future()
-
-    def restart(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 def outlook(schedule: Schedule, slots: int = 1) -> float | None:

@@ -11,7 +11,6 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from threading import Thread
@@ -22,6 +21,7 @@ from cgp import Genome, Graph, Shape
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
 from evaluate.pool import Pool
+from fakes import Silent
 from harness import ROOT, TINY, start_cold, wait_for
 from populations.commands import interpreter
 from populations.cost import CostModel, Point
@@ -226,27 +226,10 @@ def lines_of(written: bytes | bytearray) -> list[str]:
     return [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
-class At:
-    """A slot whose worker never answers."""
-
-    ready_at: float | None = 0.0
-    began_at = 0.0
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-        return Future()
-
-    def restart(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
 def look(jobs: Sequence[Job] = (), schedule: Schedule | None = None, total: int = 24) -> Outlook:
     """Return the outlook of a search in which `jobs` run, each in a slot of its own."""
     searching = strategy("random", settings(population=total, generations=1))
-    pool = Pool([At(f"slot {n}") for n in range(max(1, len(jobs)))], nothing)
+    pool = Pool([Silent(f"slot {n}") for n in range(max(1, len(jobs)))], nothing)
     for job in jobs:
         pool.submit(job)
     best = record(Result("ok", {"val_accuracy": 0.75, "val_loss": 0.1}))

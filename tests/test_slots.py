@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from evaluate import executors
 from evaluate import pool as pool_module
+from evaluate import process
 from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.job import Job, Result
 from evaluate.pool import NoSlotLeft, Pool
+from evaluate.slot import HERE
+from fakes import Silent
 from test_pool import nap, nap_or_die, nap_or_hang, numbered, run, statuses
 from workers import serve_so_often, serve_then_hang
 
@@ -23,21 +25,21 @@ MakeJob = Callable[..., Job]
 Answer = Result | Exception
 
 
-class Scripted:
+class Scripted(Silent):
     """A slot that answers as told: for each job a result, what its worker died of, or None while it works on."""
 
-    began_at = 0.0
-
-    def __init__(self, name: str, answers: Sequence[Answer | None] = (), starts: Sequence[bool] = ()) -> None:
+    def __init__(
+        self, name: str, answers: Sequence[Answer | None] = (), starts: Sequence[bool] = (), machine: str = HERE
+    ) -> None:
         """`starts`: whether the worker comes up at each restart; then always."""
-        self.name, self._answers, self._starts = name, list(answers), list(starts)
-        self.ready_at: float | None = 0.0
+        super().__init__(name, machine)
+        self._answers, self._starts = list(answers), list(starts)
         self.restarts, self.stopped, self.given, self.beside = 0, False, list[int](), list[int]()
         self.others: Sequence[Scripted] = ()
         self.last = Future[Result]()
         self.last.set_result(Result("ok"))
 
-    def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
+    def submit(self, function: Any, job: Any) -> Future[Any]:
         """Answer at once, unless there is no worker."""
         self.given.append(job.number)
         self.beside.append(sum(not other.last.done() for other in self.others))
@@ -155,7 +157,7 @@ def test_a_worker_that_hangs_while_it_starts_again_has_a_deadline(
     monkeypatch.setattr(pool_module, "_RESTART_S", 0.05)
 
     class Hanging(Scripted):
-        def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
+        def submit(self, function: Any, job: Any) -> Future[Any]:
             return Future() if self.ready_at is None else super().submit(function, job)
 
     slot = Hanging("one", [GONE], [False, False])
@@ -261,7 +263,7 @@ def test_a_process_that_cannot_be_killed_costs_its_slot_alone(
     ended += local_slots(["cpu"], 2)
     pids = [found["pid"] for found in await_ready(ended)]
     with monkeypatch.context() as patch:
-        patch.setattr(executors, "_END_S", 0.1)
+        patch.setattr(process, "_END_S", 0.1)
         patch.setattr(os, "kill", lambda pid, number: None)  # as for a process that waits in a driver
         pool = Pool(ended, nap_or_hang, timeout=1)
         results = run(pool, [make_job("hang", 0), make_job("other", 1), make_job("after", 2)])

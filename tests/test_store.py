@@ -3,9 +3,7 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from evaluate.files import BEST, LAST
 from evaluate.fitness import objectives
 from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
 from evaluate.pool import Pool
+from fakes import AtOnce
 from populations import load
 from populations.folder import create_next_run, create_run, next_run
 from populations.frame import MODEL_COLUMNS
@@ -101,22 +100,6 @@ def test_no_result_is_written_before_its_weights_are_on_the_disk(
 
 
 def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generation(tmp_path: Path) -> None:
-    class Here:
-        """A slot that is done at once."""
-
-        name = "here"
-        ready_at: float | None = 0.0
-        began_at = time.monotonic()
-
-        def submit(self, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-            future = Future[Result]()
-            future.set_result(function(job))
-            return future
-
-        def restart(self) -> None: ...
-
-        def stop(self) -> None: ...
-
     opened, busy = list[tuple[int, int]](), []
 
     class Watched(Store):
@@ -130,7 +113,7 @@ def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generatio
 
     folder = tmp_path / "r"
     pool, watched = (
-        Pool([Here()], lambda job: ok()),
+        Pool([AtOnce()], lambda job: ok()),
         Watched(folder, replace(PLAN, cache=False), create_run(folder, {})),
     )
     breeding = strategy("random", Settings(SPACE, objectives("val_accuracy"), 0, 3, 3, 2, 0.1))
