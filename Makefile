@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: evolve test install clean
+.PHONY: evolve test gpu-check install clean
 
 evolve: install
 	$(BIN)/python evolve.py --num-min-depth 20 --num-max-depth 70
@@ -11,6 +11,9 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+gpu-check: install
+	$(BIN)/python -m benchmarks.gpu_check $(ARGS)
 
 install: .venv/installed
 

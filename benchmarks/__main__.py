@@ -1,15 +1,18 @@
-"""python -m benchmarks NAME [--quick] [--data-dir DIR]."""
+"""python -m benchmarks NAME [--quick] [--data-dir DIR] [--keep DIR]."""
 
 import argparse
 import importlib
 import os
 import sys
+from pathlib import Path
+from typing import cast
 
-from benchmarks.measure import run, show, write
+from benchmarks.measure import Benchmark, Kept, run, show, write
 from cgp.errors import BadInput
 
 # Each is a module of this package with `benchmark(quick) -> Benchmark`. Only the one that is asked for
 # is imported, as every process that `peer` spawns imports this file again.
+LONG = ("peer", "peer_shallow", "scaling", "trainer")  #: those with `benchmark(quick, kept)`, which go on when killed
 NAMES = (
     "cluster",
     "growth",
@@ -35,11 +38,17 @@ def main() -> int:
     parser.add_argument(
         "--data-dir", help="images of `peer`, `peer_shallow`, `ranking` and `search`; or set CGP_DATA"
     )
+    parser.add_argument(
+        "--keep",
+        metavar="DIR",
+        type=Path,
+        help=f"a folder for what {', '.join(LONG)} have measured so far; a later call goes on from there",
+    )
     arguments = parser.parse_args()
     if arguments.data_dir is not None:
         os.environ["CGP_DATA"] = arguments.data_dir
     try:
-        result = run(importlib.import_module(f"benchmarks.{arguments.name}").benchmark(arguments.quick))
+        result = run(_benchmark(arguments.name, arguments.quick, arguments.keep))
     except BadInput as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 2
@@ -47,6 +56,19 @@ def main() -> int:
     if not arguments.quick:
         print(write(result))
     return 0
+
+
+def _benchmark(name: str, quick: bool, folder: Path | None) -> Benchmark:
+    """Return the benchmark `name`. Raises BadInput where it cannot keep what `folder` is for."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    if name in LONG:
+        kept = Kept(folder / f"{name}{'-quick' * quick}-so-far.json") if folder else Kept()
+        return cast(Benchmark, module.benchmark(quick, kept))
+    if folder:
+        raise BadInput(
+            f"--keep: {name} cannot go on where it was killed; expected one of {', '.join(LONG)}, or no --keep"
+        )
+    return cast(Benchmark, module.benchmark(quick))
 
 
 if __name__ == "__main__":

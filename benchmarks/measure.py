@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from evaluate.files import write_atomically
+
 RESULTS = Path(__file__).parent / "results"
 
 Samples = dict[str, list[float]]  # every sample of every arm; equal positions were measured in the same turn
@@ -30,15 +32,42 @@ class Benchmark:
     notes: dict[str, Any] = field(default_factory=dict)  #: JSON-able; `samples` may add to it
 
 
-def in_turn(arms: Mapping[str, Callable[[], float]], repeats: int, warm_up: bool = True) -> Samples:
-    """Run all arms in turn, `repeats` times, after one uncounted turn where `warm_up`."""
-    samples: Samples = {name: [] for name in arms}
-    for repeat in range(-warm_up, repeats):
-        for name, arm in arms.items():
-            value = arm()
-            if repeat >= 0:
-                samples[name].append(value)
-    return samples
+class Kept:
+    """What a benchmark has found so far, in a file: where it was killed, a later call goes on from there."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Use the file at `path`, unless it is of another machine or other libraries; without a path, forget."""
+        self._path, self._on = path, {"hardware": hardware(), "versions": versions()} if path else {}
+        known = json.loads(path.read_text()) if path and path.exists() else {}
+        self._found: dict[str, Any] = known.get("found", {}) if known.get("on") == self._on else {}
+
+    def found(self, name: str, measure: Callable[[], Any]) -> Any:
+        """Return what was found under `name` before, or what `measure` returns now, a JSON-able value."""
+        if name not in self._found:
+            self._found[name] = measure()
+            if self._path:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                content = json.dumps({"on": self._on, "found": self._found}, indent=1)
+                write_atomically(self._path, content.encode())
+        return self._found[name]
+
+
+def in_turn(
+    arms: Mapping[str, Callable[[], float]], repeats: int, warm_up: bool = True, kept: Kept | None = None
+) -> Samples:
+    """Run all arms in turn, `repeats` times, after one uncounted turn where `warm_up`; `kept` holds whole turns."""
+    kept, warm = kept or Kept(), not warm_up
+
+    def turn() -> dict[str, float]:
+        nonlocal warm
+        if not warm:
+            for arm in arms.values():
+                arm()
+        warm = True
+        return {name: arm() for name, arm in arms.items()}
+
+    turns = [kept.found(f"turn {n} of {', '.join(arms)}", turn) for n in range(repeats)]
+    return {name: [found[name] for found in turns] for name in arms}
 
 
 def run(benchmark: Benchmark) -> dict[str, Any]:
@@ -56,8 +85,7 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
         "n": len(next(iter(samples.values()))),
         "notes": benchmark.notes,
         "hardware": hardware(),
-        "versions": {name: version(name) for name in ("torch", "numpy", "deap", "joblib", "pandas")}
-        | {"python": platform.python_version()},
+        "versions": versions(),
         "date": datetime.now(UTC).date().isoformat(),
         "command": f"python -m benchmarks {benchmark.name}",
     }
@@ -70,14 +98,23 @@ def _ratio(samples: Samples, above: str, below: str) -> dict[str, Any]:
     return {"of": f"{above} / {below}", "median": statistics.median(ratios), "interval": interval}
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide how fast we are."""
+    libraries = {name: version(name) for name in ("torch", "numpy", "deap", "joblib", "pandas")}
+    return libraries | {"python": platform.python_version()}
+
+
 def hardware() -> str:
-    """Return the processor's model, its bf16 units and the usable cores."""
+    """Return the processor's model, the usable cores, its bf16 units, and the GPU where there is one."""
+    import torch  # takes seconds, which help does not wait for
+
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     model = re.search(r"model name\s*: (.*)", text)
     units = [unit for unit in ("amx_bf16", "avx512_bf16") if unit in text]
     name = model.group(1) if model else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores" + (f", {' '.join(units)}" if units else "")
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([name, f"{os.cpu_count()} cores", *([" ".join(units)] if units else []), *gpu])
 
 
 def show(result: dict[str, Any]) -> None:
@@ -117,6 +154,13 @@ def readme() -> str:
         "`ranking` and `search` CIFAR-10 in class folders (train/CLASS, test/CLASS). The arms of a benchmark run in",
         "turn in one process; this page is made from `results/*.json`, which hold every sample. Figures are medians",
         "with (least .. greatest); a ratio is taken turn by turn.",
+        "",
+        "With `--keep FOLDER`, `peer`, `peer_shallow`, `scaling` and `trainer` keep there what they have measured",
+        "so far, and go on where they were killed. `make gpu-check`, on a machine with a GPU, does that: it runs",
+        "the tests that need one, `trainer`, `scaling`, `peer`, a search on CIFAR-10, and a replay of its best",
+        "network. Each part ends within ten minutes and goes on at the next call; `gpu-check/PART.json` says what",
+        "came of it, and a part that has this file is done. `make gpu-check ARGS='--cifar10 DIR --mnist DIR search'`",
+        "names images, and parts.",
         "",
     ]
     for path in sorted(RESULTS.glob("*.json")):

@@ -20,8 +20,8 @@ from evaluate.pool import Pool
 from evaluate.worker import evaluate
 
 FRESH = (
-    "import pickle, sys; from evaluate.worker import evaluate, settle_process; settle_process('cpu'); "
-    "print(evaluate(pickle.load(sys.stdin.buffer)).seconds)"
+    "import pickle, sys; from evaluate.place import settle_process; from evaluate.worker import evaluate; "
+    "settle_process('cpu'); print(evaluate(pickle.load(sys.stdin.buffer)).seconds)"
 )
 EPOCH = recipe("fast", epochs=1)
 

@@ -30,8 +30,9 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import fmean
@@ -40,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import way2017
-from benchmarks.measure import Benchmark, Samples
+from benchmarks.measure import Benchmark, Kept, Samples
 from cgp import BadInput, Graph, Space, draw
 from evaluate.data import Data, load
 from evaluate.executors import await_ready, device_names, local_slots
@@ -81,17 +82,20 @@ class Timed:
     accuracies: list[float]  #: in the order of the networks
 
 
-def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: two networks, one seed, two epochs, 128 images.
+def benchmark(quick: bool, kept: Kept) -> Benchmark:
+    """Return the benchmark, which goes on from `kept`; quick: two networks, one seed, two epochs, 128 images.
 
     Raises BadInput when MNIST is not where CGP_DATA says.
     """
     what = "mean validation accuracy"
-    return compared("peer", what, Size().quick() if quick else Size())
+    return compared("peer", what, Size().quick() if quick else Size(), kept)
 
 
-def compared(name: str, what: str, size: Size) -> Benchmark:
-    """Return the benchmark `name` of both ways to the same `what`. Raises BadInput as `benchmark` does."""
+def compared(name: str, what: str, size: Size, kept: Kept) -> Benchmark:
+    """Return the benchmark `name` of both ways to the same `what`; `kept` holds passes over all networks.
+
+    Raises BadInput as `benchmark` does.
+    """
     source = _source()
     notes: dict[str, Any] = {}
 
@@ -99,7 +103,7 @@ def compared(name: str, what: str, size: Size) -> Benchmark:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["XDG_CACHE_HOME"] = folder
             _halve(source, Path(folder) / "images", size.images)
-            return _samples(size, Path(folder), notes)
+            return _samples(size, Path(folder), notes, kept)
 
     return Benchmark(
         name,
@@ -114,7 +118,7 @@ def compared(name: str, what: str, size: Size) -> Benchmark:
     )
 
 
-def _samples(size: Size, folder: Path, notes: dict[str, Any]) -> Samples:
+def _samples(size: Size, folder: Path, notes: dict[str, Any], kept: Kept) -> Samples:
     spec = DataSpec("mnist", data_dir=str(folder / "images"), train_size=size.train)
     data = load(spec)
     graphs = _graphs(data, size)
@@ -123,10 +127,12 @@ def _samples(size: Size, folder: Path, notes: dict[str, Any]) -> Samples:
     await_ready(slots)
     start_up = time.monotonic() - started
     with Pool(slots, evaluate) as pool:
-        ours = Ours(pool, spec, graphs, folder)
+        ours = Ours(pool, spec, graphs, folder, kept)
         peer: list[Timed] = []
         for seed in range(size.seeds):
-            peer.append(_peer(graphs, data, spec, seed, size.peer_epochs))
+            peer.append(
+                _kept(kept, f"{PEER}, seed {seed}", partial(_peer, graphs, data, spec, seed, size.peer_epochs))
+            )
             _fewest(ours, peer, size)  # those that may matter are timed beside the peer's seed
         epochs, reached = _fewest(ours, peer, size)
     mine = [ours.timed(epochs, seed) for seed in range(size.seeds)]
@@ -154,16 +160,17 @@ def _samples(size: Size, folder: Path, notes: dict[str, Any]) -> Samples:
 class Ours:
     """Our arm, which runs each number of epochs and seed once, when first asked for it."""
 
-    def __init__(self, pool: Pool, spec: DataSpec, graphs: Sequence[Graph], folder: Path) -> None:
-        """Train `graphs` on the images of `spec` in `pool`, with checkpoints below `folder`."""
-        self._pool, self._spec, self._graphs, self._folder = pool, spec, graphs, folder
+    def __init__(self, pool: Pool, spec: DataSpec, graphs: Sequence[Graph], folder: Path, kept: Kept) -> None:
+        """Train `graphs` on the images of `spec` in `pool`, with checkpoints below `folder`; go on from `kept`."""
+        self._pool, self._spec, self._graphs, self._folder, self._kept = pool, spec, graphs, folder, kept
         self._done: dict[tuple[int, int], Timed] = {}
         self._numbers = count()
 
     def timed(self, epochs: int, seed: int) -> Timed:
         """Return the pass over all networks with `seed`."""
         if (epochs, seed) not in self._done:
-            self._done[epochs, seed] = self._run(recipe("fast", epochs=epochs), seed)
+            run = partial(self._run, recipe("fast", epochs=epochs), seed)
+            self._done[epochs, seed] = _kept(self._kept, f"{OURS}, {epochs} epochs, seed {seed}", run)
         return self._done[epochs, seed]
 
     def tried(self) -> list[int]:
@@ -193,6 +200,10 @@ class Ours:
         folder = self._folder / "models" / str(number)
         folder.mkdir(parents=True)
         return Job(number, str(number), Train(graph, trained, self._spec), seed, str(folder))
+
+
+def _kept(kept: Kept, name: str, run: Callable[[], Timed]) -> Timed:
+    return Timed(**kept.found(name, lambda: asdict(run())))
 
 
 def _peer(graphs: Sequence[Graph], data: Data, spec: DataSpec, seed: int, epochs: int) -> Timed:

@@ -18,9 +18,9 @@ from evaluate.checkpoint import ModelFolder
 from evaluate.data import load
 from evaluate.job import DataSpec, Recipe, recipe
 from evaluate.numerics import Numerics
+from evaluate.place import settle_process
 from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Row, Setting, fresh_network, train
-from evaluate.worker import settle_process
 
 #: `resnet` without its widest blocks, so that a long training of a deep network takes half a minute.
 FUNCTION_SET = "conv_16_3,conv_16_5,conv_32_3,res_16_3,res_16_5,res_32_3,maxpool,avgpool,sum"

@@ -4,7 +4,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Benchmark, in_turn
+from benchmarks.measure import Benchmark, Kept, in_turn
 from benchmarks.searching import DIGITS, timed_search
 from cgp import Space
 from evaluate.data import load
@@ -14,8 +14,8 @@ from evaluate.pool import Pool
 from evaluate.worker import evaluate
 
 
-def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: 4 smaller networks a sample instead of 48."""
+def benchmark(quick: bool, kept: Kept) -> Benchmark:
+    """Return the benchmark, which goes on from `kept`; quick: 4 smaller networks a sample instead of 48."""
     networks, depths = (4, (5, 10)) if quick else (48, (20, 30))
     shape = load(DIGITS).shape  # the cache is made before the clock starts
     space = Space("resnet", *depths, shape, 10, max_flops=depths[1] * 400_000)
@@ -37,7 +37,7 @@ def benchmark(quick: bool) -> Benchmark:
         f"networks of depth {depths[0]} to {depths[1]} (set resnet, three epochs each), workers up before the clock "
         "starts; several workers lose what they wait for the last network",
         "networks/h",
-        partial(in_turn, arms, 1 if quick else 5),
+        partial(in_turn, arms, 1 if quick else 5, kept=kept),
         tuple((many, one) for many in reversed(more)),
         "1.9 with two cores; 2.5 with 4 workers on a GPU",
         {"device": device},

@@ -18,10 +18,11 @@ from evaluate.executors import await_ready, local_slots
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, recipe
 from evaluate.numerics import Numerics
+from evaluate.place import settle_process
 from evaluate.pool import Pool
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, score, train
-from evaluate.worker import evaluate, settle_process
+from evaluate.worker import evaluate
 from populations.observers import Observers
 from populations.outlook import Outlook
 from populations.racing import Race, default_rungs

@@ -17,16 +17,16 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from benchmarks.measure import Benchmark, Samples, in_turn
+from benchmarks.measure import Benchmark, Kept, Samples, in_turn
 from cgp import Graph, Shape, Space, draw
 from evaluate.augment import Images
 from evaluate.checkpoint import ModelFolder
 from evaluate.data import Data
 from evaluate.job import recipe
 from evaluate.numerics import Numerics
+from evaluate.place import settle_process
 from evaluate.probe import resolve_precision
 from evaluate.train import Setting, fresh_network, make_optimizer, make_schedule, train
-from evaluate.worker import settle_process
 
 MAX_FLOPS_PER_NODE = 1_250_000  # at 16x16
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,8 +44,8 @@ class Size(NamedTuple):
 SIZES = {"cpu": Size(1024, Shape(1, 16, 16), 64, 2048), "cuda": Size(16384, Shape(3, 32, 32), 128, 8192)}
 
 
-def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: no warm-up, depth 20 alone, an eighth of the images."""
+def benchmark(quick: bool, kept: Kept) -> Benchmark:
+    """Return the benchmark, which goes on from `kept`; quick: no warm-up, depth 20 alone, an eighth of the images."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settle_process(device)
     size, depths = SIZES[device], (20,) if quick else (20, 50, 70)
@@ -67,7 +67,7 @@ def benchmark(quick: bool) -> Benchmark:
     notes |= {"device": device}
 
     def samples() -> Samples:
-        found = in_turn(arms, 2 if quick else 7, not quick)
+        found = in_turn(arms, 2 if quick else 7, not quick, kept)
         peak = _peak(setting.numerics, size.side)
         notes[f"{trained.precision} matrix product, GFLOP/s"] = round(peak / 1e9, 1)
         for name, rates in found.items():

@@ -9,13 +9,12 @@ Both carry their description as JSON in the file's header, so that a file is who
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -24,6 +23,8 @@ from cgp.errors import BadInput
 from evaluate.files import BEST, LAST, write_atomically
 
 _OPTIMIZER = "optimizer/"  # prefix of the optimizer's tensors beside the network's own names
+_TYPES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64"}  # of the tensors of networks and optimizers
+_ALIGNED = 8  # bytes: where a tensor of any type may begin
 
 
 def write_weights(path: Path, network: nn.Module, description: dict[str, Any]) -> None:
@@ -31,15 +32,29 @@ def write_weights(path: Path, network: nn.Module, description: dict[str, Any]) -
 
     A power cut may take them until they are synced (evaluate/files.py), which the store does with a result.
     """
-    _write(path, _arrays(network.state_dict()), description)
+    _write(path, network.state_dict(), description)
 
 
-def _arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
-    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+def _write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    write_atomically(path, _parts(tensors, {"description": json.dumps(description)}), durable=False)
 
 
-def _write(path: Path, arrays: dict[str, NDArray[Any]], description: dict[str, Any]) -> None:
-    write_atomically(path, save(arrays, {"description": json.dumps(description)}), durable=False)
+def _parts(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """Yield the parts of a safetensors file: its header, then each tensor, copied when its turn comes.
+
+    The library's own `save` wants copies of all tensors, and makes as many bytes of them: beside a network whose
+    weights outweigh its maps, that was most of what a training took.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # so all are aligned
+    header, end = dict[str, Any](__metadata__=metadata), 0
+    for name, tensor in ordered:
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % _ALIGNED)
+    yield len(text).to_bytes(8, "little") + text
+    for _, tensor in ordered:
+        yield tensor.detach().cpu().contiguous().numpy().data
 
 
 def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -61,9 +76,10 @@ def read_weights(path: Path, network: nn.Module, optimizer: Optimizer | None = N
                 group.update({k: tuple(v) for k, v in group.items() if k == "betas"})
             optimizer.load_state_dict({"state": state, "param_groups": groups})
             for parameter, values in optimizer.state.items():
-                for key, value in values.items():  # fused optimizers take their memory layout for granted
-                    if value.shape == parameter.shape:
-                        values[key] = torch.empty_like(parameter).copy_(value)
+                for key, value in values.items():
+                    # Fused optimizers take their memory layout for granted. What is no copy holds the whole file.
+                    kind = parameter if value.shape == parameter.shape else value
+                    values[key] = torch.empty_like(kind).copy_(value)
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{path}: not the weights of this network ({reason}); check its folder") from error
@@ -169,7 +185,7 @@ class ModelFolder:
         """
         self._extend_stretches(len(curve))
         about = self.about | {"epoch": len(curve), "metrics": curve[-1], "stretches": self.stretches}
-        weights = _arrays(network.state_dict())
+        weights = network.state_dict()
         if best:
             _write(self.path / BEST, weights, about)
         state = optimizer.state_dict()
@@ -177,7 +193,7 @@ class ModelFolder:
             (f"{_OPTIMIZER}{n}/{name}", value) for n, own in state["state"].items() for name, value in own.items()
         ]
         about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
-        _write(self.path / LAST, weights | _arrays(dict(named)), about)
+        _write(self.path / LAST, weights | dict(named), about)
         if len(curve) == 1:
             self._begin_table(curve)
         else:

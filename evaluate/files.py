@@ -1,6 +1,7 @@
 """Names of files and of the cache, and writing so that a reader sees all or nothing. No torch."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -12,15 +13,16 @@ def cache_root() -> Path:
     return Path(base) / "cgp-evolve"
 
 
-def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
+def write_atomically(path: Path, content: bytes | Iterable[bytes | memoryview], durable: bool = True) -> None:
     """Write `content` to a neighbour of `path`, then move it there: a reader sees all or nothing.
 
+    Content in parts is written as they come, so that each can be made when the one before is written.
     Where it is not `durable`, a power cut soon afterwards may take it; `sync` makes up for that later.
     """
     draft = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         with draft.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 
 from cgp.graph import Graph
+from evaluate.footprint import OPTIMIZER_COPIES
 from evaluate.job import Recipe
-from evaluate.memory import OPTIMIZER_COPIES
 from evaluate.numerics import Numerics
 from evaluate.step import Step
 from evaluate.train import Setting, fresh_network, make_optimizer

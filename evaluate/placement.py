@@ -12,8 +12,8 @@ import joblib
 
 from cgp.errors import BadInput
 from evaluate.executors import ProcessSlot, await_ready, local_slots
-from evaluate.memory import free_bytes
 from evaluate.probe import Window, remembered, steps_within
+from evaluate.room import free_bytes
 
 _COUNTS = (1, 2, 4, 8)  # workers on one GPU that are tried
 _NEAR = 0.95  # of the best throughput is as good, with fewer workers

@@ -39,10 +39,10 @@ class Step:
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
         """Learn from images `x` (batch, channels, height, width) and labels `y` (batch,)."""
+        self.optimizer.zero_grad()  # first: gradients of the last step would lie beside all maps of this one
         with self.numerics.autocast():
             logits = self.network(x)
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing)
-        self.optimizer.zero_grad()
         self._scaler.scale(loss).backward()
         self._scaler.step(self.optimizer)
         self._scaler.update()

@@ -23,13 +23,14 @@ from evaluate.augment import Images
 from evaluate.checkpoint import Interrupted, ModelFolder, read_weights
 from evaluate.data import Data, load
 from evaluate.files import BEST
+from evaluate.heap import give_back_memory
 from evaluate.inherit import inherit
 from evaluate.job import DataSpec, Job, Measure, Result, Status, Train
 from evaluate.measures import MEASURES, Subject
-from evaluate.memory import give_back_memory, keep_freed_memory, peak_memory_mb, reset_peak_memory
-from evaluate.numerics import Numerics, describe_device
+from evaluate.numerics import describe_device
+from evaluate.peak import peak_memory_mb, reset_peak_memory
+from evaluate.place import Place, settle_process, this_place
 from evaluate.pool import STOP_SIGNALS
-from evaluate.probe import resolve_precision
 from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -74,43 +75,19 @@ def _start(device: str, visible: str | None) -> dict[str, Any]:
     return describe_device(device) | {"pid": os.getpid()}
 
 
-def settle_process(device: str) -> None:
-    """Make this process compute on `device` (`cpu`, `cuda`, `cuda:1`) as every worker does.
-
-    On a CPU that is the same to the bit, and as fast.
-    """
-    global _device
-    _device, _, index = device.partition(":")
-    if index:
-        torch.cuda.set_device(device)
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    # cudnn.benchmark picks the convolution that is fastest at the moment, another one perhaps in a replay:
-    # the recorded score would not come back to the last bit.
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-
-
-_device = "cpu"
-
-
 def _end_with(driver: BaseProcess) -> None:
     driver.join()
     os._exit(1)
 
 
-def setting_of(job: Job) -> Setting:
-    """Return the job's setting on this process's device."""
+def setting_of(job: Job, place: Place) -> Setting:
+    """Return the job's setting in `place`."""
     recipe = job.train.recipe
-    return Setting(recipe, job.seed, _numerics(recipe.precision), job.until)
-
-
-def _numerics(precision: str) -> Numerics:
-    return Numerics(_device, resolve_precision(precision, _device))
+    return Setting(recipe, job.seed, place.numerics(recipe.precision), job.until)
 
 
 def evaluate(job: Job) -> Result:
-    """Do what the task of `job` says; every exception becomes a result, unless it spoils this process.
+    """Do here what the task of `job` says; every exception becomes a result, unless it spoils this process.
 
     `interrupted`, with an error that says why, means that no other job could be judged either: a full disk, or
     images that are not those of the search.
@@ -141,7 +118,7 @@ def evaluate(job: Job) -> Result:
 
 
 def _train(job: Job, folder: ModelFolder) -> Result:
-    task, setting = job.train, setting_of(job)
+    task, setting = job.train, setting_of(job, this_place())
     data, images, validation = _images(job, setting.numerics.device)
     reset_peak_memory(setting.numerics.device)
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
@@ -166,7 +143,7 @@ def _train(job: Job, folder: ModelFolder) -> Result:
 
 
 def _measure(job: Job, task: Measure) -> Result:
-    began, numerics = time.perf_counter(), _numerics(task.precision)
+    began, numerics = time.perf_counter(), this_place().numerics(task.precision)
     data, _, _ = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
     network = numerics.place(build(task.graph))

@@ -9,14 +9,14 @@ import pandas as pd
 
 from cgp.graph import Graph
 from evaluate.data import Data
+from evaluate.footprint import PROCESS_BYTES, predicted_bytes
 from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
-from evaluate.memory import PROCESS_BYTES, predicted_bytes
 from evaluate.numerics import EVALUATION_BATCH, Numerics
+from evaluate.place import settle_process
 from evaluate.probe import remembered
 from evaluate.profile import profile
 from evaluate.slot import Slot
 from evaluate.train import Setting
-from evaluate.worker import settle_process
 from populations.cost import CostModel, Point, fit
 from populations.racing import Race, expected_epochs, passing_share
 from populations.spoken import between, duration, size
@@ -62,15 +62,16 @@ class Forecast:
 
     @property
     def warning(self) -> str | None:
-        """A line that says so where a single network would take much of the search's time; else None."""
+        """Two lines that say so where a single network would take much of the search's time; else None."""
         taken = max(map(self.epoch, self.sample)) * self.epochs
         share = taken / max(1e-9, self.seconds * self.workers)
         if share <= _LONG or taken <= _UNLIKE * self._mean * self.epochs:
             return None
         twice = 2 * median(graph.flops for graph in self.sample)
         return (
-            f"the slowest of {len(self.sample)} draws trains for about {duration(taken)}, {share:.0%} of all "
-            f"training; --max-flops {float(f'{twice:.1e}'):.0f} leaves such networks out"
+            f"the slowest of {len(self.sample)} draws trains for about {duration(taken)}, "
+            f"{share:.0%} of all training\n"
+            f"(--max-flops {float(f'{twice:.1e}'):.0f} leaves such networks out)"
         )
 
 

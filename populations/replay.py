@@ -22,8 +22,9 @@ from evaluate.data import Data, load
 from evaluate.files import BEST, LAST, sync, write_atomically
 from evaluate.inherit import inherit
 from evaluate.job import Job, Recipe, Result, Train
+from evaluate.place import settle_process
 from evaluate.train import Row, Setting, best_epoch, fresh_network, score, train
-from evaluate.worker import setting_of, settle_process
+from evaluate.worker import setting_of
 from populations.config import Config
 from populations.frame import Model, Run
 
@@ -139,9 +140,9 @@ def polish(
     """
     if compiled:
         _require_compiler()
-    settle_process("cuda" if torch.cuda.is_available() else "cpu")
+    place = settle_process("cuda" if torch.cuda.is_available() else "cpu")
     job = recorded_job(run, model, recipe)
-    setting, data = setting_of(job), load(job.train.data)
+    setting, data = setting_of(job, place), load(job.train.data)
     folder = model.folder / f"polish-{recipe.name}-{recipe.epochs}"
     folder.mkdir(exist_ok=True)
     network = fresh_network(job.train.graph, setting)
@@ -175,8 +176,8 @@ def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
     job = recorded_job(run, model)
     numerics = model.result.numerics if model.result else {}
     on_gpu = numerics.get("device") == "cuda" and torch.cuda.is_available()
-    settle_process("cuda" if on_gpu else "cpu")
-    return job, setting_of(job), load(job.train.data)
+    place = settle_process("cuda" if on_gpu else "cpu")
+    return job, setting_of(job, place), load(job.train.data)
 
 
 def _score(job: Job, setting: Setting, data: Data, split: str) -> dict[str, float]:

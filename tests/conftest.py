@@ -20,6 +20,14 @@ TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup`, programs that tests start would ignore it
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where torch finds none; pytest then says how many tests that were."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU: make gpu-check runs it where there is one"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep datasets in a folder of this session, not in the user's cache; subprocesses inherit it."""

@@ -1,17 +1,11 @@
 """What is foretold of networks and searches, against what they are: fields, genes, bytes, places for workers."""
 
-import ctypes
-import mmap
-import os
 import re
-import resource
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import joblib
@@ -33,23 +27,17 @@ from cgp.space import Space
 from cgp.wiring import wiring
 from evaluate import placement as placing
 from evaluate.data import load
-from evaluate.executors import local_slots
 from evaluate.fitness import objectives
 from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.job import OPTIMIZERS, DataSpec, Job, Result, recipe
-from evaluate.memory import PROCESS_BYTES, _Ledger, peak_memory_mb, predicted_bytes, reset_peak_memory
-from evaluate.numerics import Numerics
 from evaluate.placement import placement
-from evaluate.step import Step
-from evaluate.train import Setting, fresh_network, make_optimizer
 from evaluate.worker import evaluate
-from populations.forecast import Forecast, dry_run, foretell, population_table, search_bytes, worker_bytes
+from populations.forecast import Forecast, dry_run, foretell, population_table, search_bytes
 from populations.racing import Race
 from populations.spoken import between, duration, size
 from populations.store import Plan
-from populations.strategies import Settings, Strategy, strategy
+from populations.strategies import strategy
 from test_strategies import SPACE, settings
-from workers import serve_as_torch_does
 
 BLOCKS = ("conv_4_1", "conv_4_3", "conv_4_5_2", "sepconv_4_5", "res_4_3", "res_4_3_2", "dense_2_3")
 OTHERS = ("transition", "compress", "activation", "inception_8", "maxpool", "avgpool")
@@ -316,136 +304,6 @@ def test_the_disk_of_a_search_is_for_all_its_networks_or_for_the_best_and_those_
     assert each == pytest.approx(np.mean([forecast_bytes(graph, FAST) for graph in drawn]), rel=0.3)
     assert search_bytes(breeding, replace(PLAN, keep="best"), 3) == pytest.approx(4 * each, abs=4)
     assert search_bytes(breeding, PLAN, 3) == pytest.approx(breeding.total * each, abs=breeding.total)
-
-
-# Memory
-
-
-def test_activations_that_no_way_back_needs_are_not_counted_twice() -> None:
-    """Scoring holds a few maps of a chain, however long it is; training holds all."""
-    small = replace(FAST, batch_size=2)
-    shallow, deep = (Graph.chain(["conv_8_1"] * depth, Shape(1, 64, 64), 10) for depth in (4, 12))
-    assert predicted_bytes(deep, small) < 1.05 * predicted_bytes(shallow, small)
-    large = replace(FAST, batch_size=512)
-    assert predicted_bytes(deep, large) > 2.5 * predicted_bytes(shallow, large)
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_step_holds_what_was_predicted(precision: str, optimizer: str) -> None:
-    """Of a network whose weights outweigh its maps: weights, gradients, their halves, the optimizer's state."""
-    graph = Graph.chain(["maxpool", "maxpool", "conv_128_3", "conv_128_3", "conv_128_3"], IMAGE, 10)
-    trained = recipe("fast", precision=precision, optimizer=optimizer, batch_size=2)
-    x, y = torch.randn(2, *IMAGE), torch.zeros(2, dtype=torch.int64)
-    with _Ledger() as ledger:
-        network = fresh_network(graph, Setting(trained, 0, Numerics("cpu", precision)))
-        step = Step(network, make_optimizer(network, trained), trained, Numerics("cpu", precision))
-        step(x, y)
-        ledger.peak = 0  # drawing the weights takes memory of its own
-        step(x, y)
-    assert ledger.peak <= predicted_bytes(graph, trained) <= 1.15 * ledger.peak
-
-
-def test_a_peak_is_that_since_it_was_reset() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pytest.skip("this system cannot measure a peak anew")
-    size = 200 * 2**20
-    with mmap.mmap(-1, size) as memory:
-        memory.write(b"x" * size)
-        high = peak_memory_mb("cpu")
-    reset_peak_memory("cpu")
-    low = peak_memory_mb("cpu")
-    assert high - low > 150
-    with mmap.mmap(-1, size) as memory:
-        memory.write(b"x" * size)
-    assert peak_memory_mb("cpu") - low > 150
-
-
-def test_a_peak_without_proc_is_in_mib_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluate.memory._STATUS", Path("/nowhere"))
-    for platform, unit in (("darwin", 1), ("linux", 2**10)):  # macOS counts bytes, others KiB
-        monkeypatch.setattr(sys, "platform", platform)
-        usage = SimpleNamespace(ru_maxrss=300 * 2**20 // unit)
-        monkeypatch.setattr(resource, "getrusage", lambda who, usage=usage: usage)
-        assert peak_memory_mb("cpu") == 300
-
-
-CHUNK, CHUNKS = 2**22, 32  # bytes of a map, and how many maps a step has: twice what glibc may keep on its own
-
-
-def churn(job: None) -> tuple[int, int, int]:
-    """Take and free maps in each of some steps, as a training does.
-
-    Return the resident bytes before and after, and the page faults of the last steps, when the heap grows no more.
-    Tensors would take small memory as well, which sometimes lies at the heap's end and keeps it from shrinking.
-    """
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    libc.free.argtypes = [ctypes.c_void_p]
-    before, faults = resident_bytes(), [0]
-    for _step in range(10):
-        maps = [libc.malloc(CHUNK) for _map in range(CHUNKS)]
-        for address in maps:
-            ctypes.memset(address, 1, CHUNK)
-        for address in reversed(maps):
-            libc.free(address)
-        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-    return before, resident_bytes(), faults[-1] - faults[5]
-
-
-def resident_bytes() -> int:
-    """Return what this process has in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the heap is not glibc's")
-def test_a_worker_uses_freed_memory_again_until_its_job_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    slots = local_slots(["cpu"], 1)
-    monkeypatch.setattr("evaluate.worker.serve", serve_as_torch_does)
-    slots += local_slots(["cpu"], 1)
-    try:
-        (before, after, faults), (began, ended, many) = (slot.submit(churn, None).result(60) for slot in slots)
-        given_back, *_ = slots[0].submit(churn, None).result(60)
-    finally:
-        for slot in slots:
-            slot.stop()
-    half = CHUNK * CHUNKS // 2
-    if ended - began > half:
-        pytest.skip("another allocator, which keeps freed memory by itself")
-    assert 10 * faults < many
-    assert given_back - before < half < after - before
-
-
-def test_a_worker_stays_within_what_it_was_admitted_for(make_job: Callable[..., Job]) -> None:
-    """The same worker trains a small network, a large one, and again a small one."""
-    plan = replace(PLAN, recipe=replace(FAST, batch_size=800, epochs=1))
-    spaces = (Space("conv_8_3", 1, 1, IMAGE, 10), Space("conv_64_1", 12, 12, IMAGE, 10))  # of one network each
-    plans = [replace(plan, space=space) for space in spaces]
-    small, large = (draw(plan.space, np.random.default_rng(0)).graph(plan.space) for plan in plans)
-    (slot,) = local_slots(["cpu"], 1)
-    try:
-        graphs = (small, large, small)
-        jobs = [make_job(str(n), graph=graph, batch_size=800, train_size=1000) for n, graph in enumerate(graphs)]
-        results = [slot.submit(evaluate, job).result(60) for job in jobs]
-    finally:
-        slot.stop()
-    room = [worker_bytes(drawing(plan), plan, load(PLAN.data), "cpu") for plan in plans]
-    first, peak, again = (2**20 * (result.peak_memory_mb or 0) for result in results)
-    assert peak - first <= room[1] - room[0]
-    assert again - first < (peak - first) / 2  # a peak is not that of an earlier network
-
-
-def drawing(plan: Plan) -> Strategy:
-    """A search of the plan's space."""
-    return strategy("random", Settings(plan.space, objectives("val_accuracy"), plan.seed, 8, 8, 1, 0.05))
-
-
-def test_a_gpu_worker_needs_room_for_the_images_too() -> None:
-    data = load(PLAN.data)
-    cpu, cuda = (worker_bytes(drawing(PLAN), PLAN, data, device) for device in ("cpu", "cuda:1"))
-    assert cuda - cpu == data.images.nbytes + PROCESS_BYTES["cuda"] - PROCESS_BYTES["cpu"]
 
 
 # Places

@@ -18,11 +18,14 @@ from evaluate.data import Data, load
 from evaluate.executors import local_slots
 from evaluate.job import OPTIMIZERS, DataSpec, Job
 from evaluate.numerics import EVALUATION_BATCH, Numerics
+from evaluate.place import Place
 from evaluate.train import fresh_network, score, train
 from evaluate.worker import setting_of
 from workers import serve_with_cache
 
 MakeJob = Callable[..., Job]
+
+CPU = Place("cpu")
 
 #: Operators whose answer Python has to have before it goes on: on a GPU, they wait for all work so far.
 WAITING = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "is_nonzero"}
@@ -49,7 +52,7 @@ def digits() -> Data:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_nothing_waits_for_the_device_before_an_epoch_ends(make_job: MakeJob, optimizer: str, tmp_path: Path) -> None:
     job = make_job(optimizer=optimizer, augment=True, batch_size=64)
-    setting = setting_of(job)
+    setting = setting_of(job, CPU)
     images = Images.of(digits(), ("train",), "cpu")
     network = fresh_network(job.train.graph, setting)
     with Watch() as watch:
@@ -78,10 +81,10 @@ def test_validation_waits_for_a_gpu_once_it_is_through(make_job: MakeJob) -> Non
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = Images.of(data, ("train",), "cuda")
         with torch.device("cuda:0"):
-            network = fresh_network(job.train.graph, setting_of(job))
+            network = fresh_network(job.train.graph, setting_of(job, CPU))
         network.register_forward_pre_hook(lambda module, inputs: entered.append(len(inputs[0])))
         with pytest.raises(DataDependentOutputException):
-            score(network, images, dataclasses.replace(setting_of(job), numerics=Numerics("cuda", "fp32")))
+            score(network, images, dataclasses.replace(setting_of(job, CPU), numerics=Numerics("cuda", "fp32")))
     assert sum(entered) == len(data.splits["train"])
     assert max(entered) == EVALUATION_BATCH
 

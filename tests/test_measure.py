@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import measure, peer
-from benchmarks.measure import Benchmark, Samples, hardware, in_turn, readme, run, short_notes, show, write
+from benchmarks.measure import Benchmark, Kept, Samples, hardware, in_turn, readme, run, short_notes, show, write
 from benchmarks.searching import DIGITS, nothing
 from evaluate.pool import Pool
 from harness import ROOT
@@ -140,7 +140,7 @@ class Scripted(peer.Ours):
     """Reaches, with `epochs` and `seed`, the accuracy that a table says, and remembers what was asked for."""
 
     def __init__(self, table: dict[int, list[list[float]]]) -> None:
-        super().__init__(Pool([], nothing), DIGITS, [], Path())
+        super().__init__(Pool([], nothing), DIGITS, [], Path(), Kept())
         self.table, self.asked = table, list[tuple[int, int]]()
 
     def timed(self, epochs: int, seed: int) -> peer.Timed:

@@ -1,8 +1,6 @@
 """What is measured: the precision and workers of `auto`, the memory they need, the profile of an epoch."""
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +14,7 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate import placement as placing
 from evaluate import probe
-from evaluate.control_groups import free_in_groups
 from evaluate.executors import ProcessSlot
-from evaluate.job import recipe
-from evaluate.memory import free_bytes, predicted_bytes
 from evaluate.numerics import Numerics, native_precisions
 from evaluate.placement import fewest_near_best, placement, throughput
 from harness import TINY, program
@@ -148,22 +143,6 @@ def test_throughput_is_measured_in_workers_that_end(monkeypatch: pytest.MonkeyPa
     assert stopped == ["slot 0", "slot 1"]
 
 
-# Memory
-
-
-def test_predicted_memory_grows_with_batch_and_optimizer() -> None:
-    def predicted(optimizer: str = "sgd", batch_size: int = 512, precision: str = "fp32") -> int:
-        return predicted_bytes(CHAIN, recipe("fast", optimizer=optimizer, batch_size=batch_size, precision=precision))
-
-    assert predicted("adam") - predicted("sgd") == 4 * CHAIN.params
-    one, two, three = (predicted(batch_size=512 * n) for n in (1, 2, 3))
-    assert three - two == pytest.approx(two - one, rel=0.01)
-    # A convolution keeps its input, normalisation its own, ReLU its output, which is the next one's input.
-    maps = 2 * 8 * 4 * 32 * 32 * 32
-    assert (two - one) / 512 == pytest.approx(maps, rel=0.2)
-    assert 0.45 < predicted(precision="bf16") / predicted() < 0.6
-
-
 # Profile
 
 
@@ -181,83 +160,3 @@ def test_a_profile_shows_phases_and_operators_and_writes_nothing(tmp_path: Path)
     assert done.stdout.count("aten::") >= 5
     assert "images/s in training" in done.stdout
     assert list(tmp_path.iterdir()) == []
-
-
-# Memory
-
-V2 = {"memory.max": "900", "memory.current": "500", "memory.stat": "anon 300\ninactive_file 120"}
-V1 = {
-    "memory.limit_in_bytes": "900",
-    "memory.usage_in_bytes": "500",
-    "memory.stat": "cache 150\ntotal_inactive_file 120",
-}
-NONE_V2 = {"memory.max": "max", "memory.current": "500", "memory.stat": "inactive_file 120"}
-TIGHT_V2 = V2 | {"memory.max": "600"}
-
-
-def process_in(folder: Path, groups: str, mounts: str, files: dict[str, dict[str, str]]) -> Path:
-    """Lay out control groups, mounted at `top` in `folder`, and what `/proc` says of a process in them."""
-    for group, contents in files.items():
-        (folder / "top" / group).mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (folder / "top" / group / name).write_text(f"{text}\n")
-    process = folder / "process"
-    process.mkdir()
-    (process / "cgroup").write_text(groups)
-    others = "23 1 0:22 / /proc rw,nosuid - proc proc rw\n"
-    (process / "mountinfo").write_text(others + mounts.format(top=folder / "top"))
-    return process
-
-
-UNIFIED = "30 23 0:26 / {top} rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
-MEMORY = "35 31 0:32 {root} {{top}} rw,relatime - cgroup cgroup rw,memory\n"
-CPU = "32 31 0:29 / {top} rw,relatime - cgroup cgroup rw,cpu\n"
-
-
-@pytest.mark.parametrize(
-    ("groups", "mounts", "files", "free"),
-    [
-        pytest.param("0::/\n", UNIFIED, {".": V2}, 520, id="a container, version 2"),
-        pytest.param("0::/user/job\n", UNIFIED, {"user": NONE_V2, "user/job": V2}, 520, id="its own group"),
-        pytest.param("0::/user/job\n", UNIFIED, {"user": V2, "user/job": NONE_V2}, 520, id="a group above"),
-        pytest.param("0::/user/job\n", UNIFIED, {"user": TIGHT_V2, "user/job": V2}, 220, id="the tightest"),
-        pytest.param("0::/user/job\n", UNIFIED, {"user": V2, "user/other": TIGHT_V2}, 520, id="not another's"),
-        pytest.param("0::/user\n", UNIFIED, {"user": NONE_V2}, sys.maxsize, id="no limit"),
-        pytest.param("0::/\n", UNIFIED, {".": {}}, sys.maxsize, id="the system's top group"),
-        pytest.param("0::/../outside\n", UNIFIED, {".": V2}, 520, id="a path outside of what is mounted"),
-        pytest.param(
-            "4:cpu:/a\n3:memory:/slurm/job_1\n0::/\n",
-            MEMORY.format(root="/"),
-            {"slurm/job_1": V1},
-            520,
-            id="version 1",
-        ),
-        pytest.param(
-            "3:memory:/docker/1/sub\n",
-            MEMORY.format(root="/docker/1"),
-            {"sub": V1},
-            520,
-            id="below a container's top",
-        ),
-        pytest.param("3:memory:/docker/1\n", MEMORY.format(root="/"), {".": V1}, 520, id="a path that is not shown"),
-        pytest.param("3:cpu,memory:/a\n", CPU, {"a": V1}, sys.maxsize, id="another controller's mount"),
-        pytest.param("0::/a\n", UNIFIED, {"a": TIGHT_V2 | {"memory.current": "800"}}, 0, id="more used than allowed"),
-    ],
-)
-def test_control_groups_leave_their_tightest_limit_less_what_is_used(
-    tmp_path: Path, groups: str, mounts: str, files: dict[str, dict[str, str]], free: int
-) -> None:
-    assert free_in_groups(process_in(tmp_path, groups, mounts, files)) == free
-
-
-def test_where_there_are_no_control_groups_there_is_no_limit(tmp_path: Path) -> None:
-    assert free_in_groups(tmp_path) == sys.maxsize
-
-
-def test_free_memory_is_within_the_machines_and_its_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < free_bytes("cpu") <= machine
-    monkeypatch.setattr("evaluate.memory._PROCESS", process_in(tmp_path, "0::/\n", UNIFIED, {".": V2}))
-    assert free_bytes("cpu") == 520
-    monkeypatch.setattr("evaluate.memory._MEMINFO", tmp_path / "none")
-    assert free_bytes("cpu") == machine

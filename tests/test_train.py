@@ -28,11 +28,14 @@ from evaluate.data import load
 from evaluate.files import BEST, LAST
 from evaluate.initialise import initialise
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
+from evaluate.place import Place
 from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate, setting_of
 from harness import ROOT
 
 MakeJob = Callable[..., Job]
+
+CPU = Place("cpu")
 
 
 def weights(job: Job, name: str = LAST) -> dict[str, Tensor]:
@@ -121,7 +124,7 @@ def test_momentum_may_be_zero(make_job: MakeJob) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_weight_decay_spares_batch_normalisation_and_biases(make_job: MakeJob, optimizer: str) -> None:
     job = make_job(optimizer=optimizer, weight_decay=0.5)
-    network = fresh_network(job.train.graph, setting_of(job))
+    network = fresh_network(job.train.graph, setting_of(job, CPU))
     for parameter in network.parameters():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
@@ -135,7 +138,7 @@ FAN = 64 * 9  # both ways, of the second convolution
 
 
 def initial(make_job: MakeJob, init: str) -> nn.Module:
-    return fresh_network(WIDE, setting_of(make_job(init, init=init)))
+    return fresh_network(WIDE, setting_of(make_job(init, init=init), CPU))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +233,7 @@ def test_every_initialisation_trains(make_job: MakeJob, init: str) -> None:
 def test_train_loss_is_the_smoothed_cross_entropy(make_job: MakeJob) -> None:
     job = make_job(batch_size=200, lr=1e-9, augment=False, label_smoothing=0.3)
     x, y = Images.of(load(job.train.data), ("train",), "cpu").batch(slice(None))
-    logits = fresh_network(job.train.graph, setting_of(job)).train()(x)
+    logits = fresh_network(job.train.graph, setting_of(job, CPU)).train()(x)
     expected = functional.cross_entropy(logits, y, label_smoothing=0.3).item()
     assert evaluate(job).curve[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
     assert expected != pytest.approx(functional.cross_entropy(logits, y).item(), rel=1e-3)
@@ -274,13 +277,13 @@ def test_any_batch_size_fits_any_number_of_images(make_job: MakeJob, train_size:
     result = evaluate(job)
     assert result.status == "ok"
     assert all(math.isfinite(row["train_loss"]) for row in result.curve)
-    fresh = fresh_network(job.train.graph, setting_of(job)).get_parameter("head.weight")
+    fresh = fresh_network(job.train.graph, setting_of(job, CPU)).get_parameter("head.weight")
     assert not torch.equal(weights(job)["head.weight"], fresh)
 
 
 def test_a_loss_that_is_not_finite_is_divergence(make_job: MakeJob) -> None:
     job = make_job(optimizer="sgd", lr=1e30, schedule="constant")
-    setting = setting_of(job)
+    setting = setting_of(job, CPU)
     images = Images.of(load(job.train.data), ("train",), "cpu")
     with pytest.raises(Diverged, match="epoch 1: loss is not finite"):
         train(fresh_network(job.train.graph, setting), images, images, setting, ModelFolder(Path(job.folder), {}))
@@ -478,7 +481,7 @@ def test_batch_statistics_keep_three_tenths_of_each_batch() -> None:
 def test_a_worker_on_a_gpu_would_choose_the_same_kernels_every_time_and_round_fp32_as_fp32() -> None:
     """These switches hold on machines without a GPU too; with one, test_gpu.py compares what comes of them."""
     script = (
-        "import torch; from torch.backends import cuda, cudnn; from evaluate.worker import settle_process\n"
+        "import torch; from torch.backends import cuda, cudnn; from evaluate.place import settle_process\n"
         "cudnn.deterministic, cudnn.benchmark = False, True\n"
         "settle_process('cpu')\n"
         "print(cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, cuda.matmul.allow_tf32)"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from evaluate import worker
+from evaluate import place
 from evaluate.worker import serve
 
 
@@ -50,7 +50,7 @@ def serve_on_cpu(pipe: "Connection[Any, Any]", kind: str, visible: str | None) -
 
 def serve_as_torch_does(*arguments: Any) -> None:
     """Be a worker that leaves freed memory to what the system's allocator does with it."""
-    vars(worker)["keep_freed_memory"] = lambda: None
+    vars(place)["keep_freed_memory"] = lambda: None
     serve(*arguments)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from evaluate.memory import give_back_memory
+from evaluate.heap import give_back_memory
 from evaluate.numerics import describe_device
+from evaluate.place import settle_process
 from evaluate.slot import HERE, Returned, Sent
-from evaluate.worker import settle_process
 
 
 class SerialSlot:
