@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
 
-from evaluate.job import Job, Result
+from evaluate.job import Job, Key, Result
 from evaluate.retries import Retries
 from evaluate.slot import START_S, Cluster, Slot, names
 from evaluate.usage import Meter, Usage
@@ -69,12 +69,11 @@ class Pool:
         self._retries = Retries()
         self._up_by = {slot: slot.began_at + START_S for slot in self.slots}  # when the worker of now must be up
         self._failed_starts = Counter[Slot]()  # in a row
-        self._moves = Counter[int]()  # by job number: slots that went with it
+        self._moves = Counter[Key]()  # slots that went with a job
         self._meter = Meter(len(slots), min((slot.began_at for slot in slots), default=time.monotonic()))
         self._slotless_since: float | None = None
         self.retired: list[str] = []  #: a line for each slot that takes no more jobs
         self.settled = 0  #: stretches of training that ended here, with whatever result
-        self.numbers: set[int] = set()  #: of the jobs that they belong to
 
     @property
     def free(self) -> int:
@@ -132,7 +131,6 @@ class Pool:
         if not pairs:
             self._end_without_slots()
         self.settled += len(pairs)
-        self.numbers.update(job.number for job, _ in pairs)
         return sorted(pairs, key=lambda pair: pair[0].number)
 
     def _meet_cluster(self) -> None:
@@ -260,8 +258,8 @@ class Pool:
     def _finish(self, future: "Future[Result]") -> tuple[Job, Result] | None:
         running, error = self._running[future], future.exception()
         slot, job = running.slot, running.job
-        if error is not None and slot.retired and self._moves[job.number] < _MOVES:
-            self._moves[job.number] += 1
+        if error is not None and slot.retired and self._moves[job.key] < _MOVES:
+            self._moves[job.key] += 1
             self._release(future, "lost")
             self._put_back(job, running.failed_in)
             self._drop(slot)
