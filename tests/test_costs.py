@@ -248,7 +248,8 @@ def test_one_network_of_much_of_the_time_is_worth_a_warning(made_up: None) -> No
     even, uneven = (replace(foretold(), sample=[cheap] * 9 + [last]) for last in (cheap, dear))
     assert even.warning is None
     assert uneven.warning is not None
-    assert re.search(r"the slowest of 10 draws .* about \d+ min, \d+% of all training; --max-flops", uneven.warning)
+    said = r"the slowest of 10 draws .* about \d+ min, \d+% of all training\n\(--max-flops"
+    assert re.search(said, uneven.warning)
     limit = int(uneven.warning.split("--max-flops ")[1].split()[0])
     assert cheap.flops < limit < dear.flops
     assert replace(uneven, expected=100 * uneven.expected).warning is None  # in a search that takes long anyway
