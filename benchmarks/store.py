@@ -163,6 +163,7 @@ def search_here(folder: Path, networks: int) -> float:
         SPACE, objectives("val_accuracy,params"), 0, POPULATION, POPULATION, networks // POPULATION, 0.05
     )
     breeding, pool = strategy("mu-plus-lambda", settings), Pool([Here(), Here()], nothing)
+    folder.mkdir(exist_ok=True)
     return 1000 * silently(breeding, Schedule(), pool, Store(folder, PLAN), Observers([Screen(networks)])) / networks
 
 

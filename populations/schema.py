@@ -21,7 +21,7 @@ create table jobs (
     params integer not null, flops integer not null, receptive_field integer not null,
     seed integer not null, opened text not null,
     unique (stage, number));
-create index jobs_by_graph on jobs (graph_id);
+create index jobs_by_graph on jobs (graph_id, stage, number);
 create table tasks (            -- genome: empty for a network that was made by hand
     job integer primary key references jobs, genome text, graph text not null,
     options text);              -- of a measure
