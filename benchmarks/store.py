@@ -168,13 +168,13 @@ def search_here(folder: Path, networks: int) -> float:
 
 
 def benchmark(quick: bool) -> Benchmark:
-    """Return the benchmark; quick: 2,000 and 20,000 records instead of 100,000 and 1,000,000."""
-    sizes, resumed = ((2_000, 20_000), 400) if quick else ((100_000, 1_000_000), 4_000)
+    """Return the benchmark; quick: 1,000 and 4,000 records instead of 100,000 and 1,000,000."""
+    sizes, resumed = ((1_000, 4_000), 100) if quick else ((100_000, 1_000_000), 4_000)
     place = tempfile.TemporaryDirectory()  # until the arms are gone
     root = Path(place.name)
     runs = {size: fill(root / str(size), size) for size in sizes}
     search_here(root / "resumed", resumed)
-    arms = dict[str, Callable[[], float]](_arms(runs, 50 if quick else 300))
+    arms = dict[str, Callable[[], float]](_arms(runs, 10 if quick else 300))
     arms[f"resume, each of {resumed:,}"] = partial(lambda _: search_here(root / "resumed", resumed), place)
     small, large = (f"reopen {size:,}" for size in sizes)
     return Benchmark(

@@ -119,7 +119,8 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
         slots = place.slots(config, plan.recipe.precision, made.need, screen)
         with Pool(slots, evaluate, config.timeout, screen.line, place.cluster) as pool:
             found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
-            forecast = foretell(breeding, plan, data, made.race, slots)
+            trains = not asked or any(candidate.task is None for candidate in asked)
+            forecast = foretell(breeding, plan, data, made.race, slots) if trains else None
             store = open_session(config, made, found, pool.usage())
             try:
                 if place.cluster:
@@ -127,8 +128,9 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
                 store.enter(asked)
                 screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
                 screen.begin(breeding.total, bar=config.executor != "serial")
-                wanted = search_bytes(breeding, plan, len(slots))
-                screen.folder(store.folder, wanted, str(forecast) if forecast else None)
+                if trains:
+                    wanted = search_bytes(breeding, plan, len(slots))
+                    screen.folder(store.folder, wanted, str(forecast) if forecast else None)
                 if forecast and forecast.warning:
                     screen.line(forecast.warning)
                 yield Opened(breeding, Schedule(made.race, forecast.cost if forecast else None), pool, store)

@@ -63,7 +63,7 @@ class Screen(Observer):
         """Show where the run is kept, how long it will take, and the bytes that it will want beside those free."""
         told = f"{forecast}, " if forecast else ""
         disk = f"{size(wanted)} on disk ({size(shutil.disk_usage(run).free)} free)"
-        self.line(f"{run}: {self.total} networks, {told}{disk}")
+        self.line(f"{run}: {self.total} network{'s' * (self.total != 1)}, {told}{disk}")
 
     def begin(self, total: int, bar: bool = True) -> None:
         """Let the search of `total` networks begin, in this session, and the bar where one is wanted."""
