@@ -31,12 +31,12 @@ if __name__ == "__main__":
 
 import populations
 from cgp.errors import BadInput
-from evaluate.forkserver import prepare
 from populations.commands import program, search_command
 from populations.config import Config, from_flags, parse
 from populations.loop import retry_failed, search
 from populations.observers import Aside, Observer, Observers
 from populations.screen import Screen
+from populations.start import start
 from populations.stop import Stopped, refusing_disk_said, signals_restored, stop_at_once
 
 
@@ -45,17 +45,10 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
 
     Raises BadInput for what cannot be used, and Stopped where the user wants no more at once.
     """
-    screen.doing(f"reading the images of {config.dataset}")
-    if config.executor == "local":
-        prepare()
-    # This imports torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
-    # do not wait for them.
-    from populations.composition import opened
-
-    stop_at_once()
+    opened = start(config, screen)
     heard = Observers([screen, *(Aside(observer) for observer in observers)])
     with refusing_disk_said(), screen, heard:
-        with opened(config, screen) as (breeding, schedule, pool, store):
+        with opened() as (breeding, schedule, pool, store):
             if config.retry_failed:
                 retry_failed(pool, store, heard)
             if breeding.heeds_arrival:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,16 +89,23 @@ def train(
 @torch.no_grad()
 def score(network: nn.Module, images: Images, setting: Setting) -> dict[str, float]:
     """Return `accuracy` (fraction) and `loss` (mean cross-entropy) of `network` on all `images`."""
-    network.eval()
     correct = torch.zeros((), dtype=torch.int64, device=images.labels.device)
     total = torch.zeros((), dtype=torch.float64, device=images.labels.device)
-    for start in range(0, len(images), EVALUATION_BATCH):
-        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
-        with setting.numerics.autocast():
-            logits = network(x)
+    for logits, y in outputs(network, images, setting.numerics):
         correct += (logits.argmax(1) == y).sum()
         total += functional.cross_entropy(logits.float(), y, reduction="sum")
     return {"accuracy": int(correct) / len(images), "loss": float(total) / len(images)}
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, images: Images, numerics: Numerics) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the logits (batch, classes) and the labels (batch,) of all `images`, in evaluation mode."""
+    network.eval()
+    for start in range(0, len(images), EVALUATION_BATCH):
+        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
+        with numerics.autocast():
+            logits = network(x)
+        yield logits, y
 
 
 def best_epoch(curve: list[Row]) -> Row:

@@ -148,7 +148,7 @@ def _measure(job: Job, task: Measure) -> Result:
     reset_peak_memory(numerics.device)
     network = numerics.place(build(task.graph))
     read_weights(Path(task.source) / BEST, network)
-    subject = Subject(network.eval(), data, numerics, Path(job.folder))
+    subject = Subject(network, data, numerics, Path(job.folder))
     measured = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
     return Result(
         "ok",

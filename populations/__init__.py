@@ -4,6 +4,9 @@ strategies/  ask(n) -> candidates, tell(record)      <- a new strategy goes here
 record       Candidate, Record, Generation
 racing       who goes on from a rung
 schedule     which job runs next
+start        what comes before a search: a line, the workers' server, slow imports
+loop         ask, train, tell
+asking       other work through the same loop: confirm, measuring
 composition  Config -> strategy, images, the run opened
 workplace    where the jobs of a search run
 cost         what an epoch costs: forecast, then learned
@@ -12,7 +15,8 @@ stop         how its user, or a disk, stops a search
 folder       config.json, environment.json of a run
 lock         who drives a run
 store        the run folder: open, close, snapshot, resume
-journal      run.sqlite; connection, how it is opened and closed
+deduplication  same graph, same result; retention, whose weights stay
+journal      run.sqlite; connection, how it is opened and closed; schema, its tables and their formats
 ledger       where the slots' time went
 frame        run -> pandas: `load(RUN)`; columns, what its columns mean
 config       flags, TOML file -> Config; recorded, what those of an older run meant
@@ -22,7 +26,7 @@ observers    what hears of a search while it runs; screen, what it shows
 spoken       durations and sizes as one says them
 replay       score or train a recorded model again
 replaying    the command `replay`; progress, how far its training is
-__main__     python -m populations list|show|best|lineage|replay
+__main__     python -m populations list|show|best|lineage|replay|confirm|measure
 """
 
 from importlib import import_module

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,26 +85,25 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         help="train --recipe by torch.compile; on a CPU it has not paid [default: no]",
     )
-    again.set_defaults(command=replay_model)
+    again.set_defaults(command=_command_of("replaying", "replay_model"))
 
     confirm = commands.add_parser("confirm", help="train the best models again on fresh seeds: does the order hold?")
     confirm.add_argument("--top", type=int, default=3, metavar="N", help="how many models [default: 3]")
     confirm.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
-    confirm.set_defaults(command=confirm_models)
+    confirm.set_defaults(command=_command_of("confirm", "confirm_models"))
 
     measure = commands.add_parser("measure", help="measure models: the test images, by class")
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
-    measure.set_defaults(command=measure_models)
+    measure.set_defaults(command=_command_of("measuring", "measure_models"))
 
     for command in (confirm, measure):
         command.add_argument("--workers", type=int, metavar="N", help="worker processes [default: the run's]")
         command.add_argument("--devices", metavar="NAMES", help="auto, cpu, or GPUs with commas [default: the run's]")
     for command in (show, best, lineage, again, confirm, measure):
         command.add_argument("run", type=Path, help="run folder")
-    measure._actions.sort(key=lambda action: action.dest == "models")
-    again._actions.sort(key=lambda action: action.dest == "model")  # RUN stands before MODEL
-    lineage._actions.sort(key=lambda action: action.dest == "model")
+    for command in (again, lineage, measure):  # RUN stands before MODEL
+        command._actions.sort(key=lambda action: action.dest in ("model", "models"))
     for command in (listing, show, best, lineage):
         command.add_argument("--format", choices=("table", "csv", "json"), default="table")
     return made
@@ -182,22 +181,14 @@ def show_lineage(arguments: argparse.Namespace) -> int:
     return _print(table, arguments.format, ("job", "generation", "depth", "status"))
 
 
-def replay_model(arguments: argparse.Namespace) -> int:
-    """Score or train a model again; see `populations.replaying`, which no other command needs."""
-    code: int = import_module("populations.replaying").replay_model(arguments)  # loads torch: seconds
-    return code
+def _command_of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports its module when it is called: torch takes seconds, and no other needs it."""
 
+    def command(arguments: argparse.Namespace) -> int:
+        code: int = getattr(import_module(f"populations.{module}"), name)(arguments)
+        return code
 
-def confirm_models(arguments: argparse.Namespace) -> int:
-    """Train the best models again on fresh seeds; see `populations.confirm`."""
-    code: int = import_module("populations.confirm").confirm_models(arguments)
-    return code
-
-
-def measure_models(arguments: argparse.Namespace) -> int:
-    """Measure models; see `populations.measuring`."""
-    code: int = import_module("populations.measuring").measure_models(arguments)
-    return code
+    return command
 
 
 def _print(table: pd.DataFrame, form: str, spare: Sequence[str] = ()) -> int:

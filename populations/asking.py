@@ -7,13 +7,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluate.forkserver import prepare
 from populations.config import parse
 from populations.loop import search
 from populations.observers import Observers
 from populations.record import Candidate
 from populations.screen import Screen
-from populations.stop import refusing_disk_said, stop_at_once
+from populations.start import start
+from populations.stop import refusing_disk_said
 
 
 def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate]) -> bool:
@@ -22,14 +22,9 @@ def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate]) -> bo
     Returns whether all is done: False where the user has stopped it. Raises BadInput for what cannot be used.
     """
     config, screen = parse(["--resume", str(run), *flags]), Screen()
-    screen.doing(f"reading the images of {config.dataset}")
-    if config.executor == "local":
-        prepare()
-    from populations.composition import opened  # imports torch
-
-    stop_at_once()
+    opened = start(config, screen)
     heard = Observers([screen])
-    with refusing_disk_said(), screen, heard, opened(config, screen, asked) as (breeding, schedule, pool, store):
+    with refusing_disk_said(), screen, heard, opened(asked) as (breeding, schedule, pool, store):
         return search(breeding, schedule, pool, store, heard)
 
 

@@ -1,16 +1,17 @@
 """The command `confirm`: winners trained again from scratch, on seeds that selection has not seen.
 
-The best of many scores is too good, since it was chosen for being high; its mean over fresh seeds is not.
+The highest of many scores is biased upwards, since it was selected; the mean over fresh seeds is not.
 """
 
 import argparse
 from collections import defaultdict
+from functools import partial
 
 import pandas as pd
 
 from cgp.errors import BadInput
 from evaluate.fitness import OBJECTIVES
-from evaluate.job import FINAL, SEARCH, Key
+from evaluate.job import FINAL, SEARCH
 from populations.asking import carry_out, worker_flags
 from populations.frame import Run, load
 from populations.record import Candidate
@@ -64,19 +65,15 @@ def _candidates(run: Run, top: int, seeds: int) -> list[Candidate]:
         numbers[parent].append(int(number))
     free = run.next_number(STAGE)
     candidates = []
-    for identity in winners(run, top)["id"]:
+    best = winners(run, top)
+    for identity, generation in zip(best["id"], best["generation"], strict=True):
         model = run.model(identity)
         missing = max(0, seeds - len(numbers[identity]))
         own = [*numbers[identity][:seeds], *range(free, free + missing)]
         free += missing
-        candidates += [_candidate(number, model.key, run, identity) for number in own]
+        of_model = partial(Candidate, generation=int(generation), parent=model.key, genome=None, graph=model.graph)
+        candidates += [of_model(number, stage=STAGE) for number in own]
     return candidates
-
-
-def _candidate(number: int, parent: Key, run: Run, identity: str) -> Candidate:
-    graph = run.model(identity).graph
-    generation = dict(zip(run.models["id"], run.models["generation"], strict=True))[identity]
-    return Candidate(number, int(generation), parent, None, graph, stage=STAGE)
 
 
 def confirm_models(arguments: argparse.Namespace) -> int:

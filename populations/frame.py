@@ -72,11 +72,7 @@ class Run:
     @cached_property
     def models(self) -> pd.DataFrame:
         """One row per job: see `populations.columns`; `test_accuracy` where a test was asked for."""
-        stages = self._journal.tuples("select distinct stage from jobs j" + _IN_ORDER.replace(", j.number", ""))
-        rows = list[tuple[Any, ...]]()
-        for (stage,) in stages:  # one by one, an index has them in order
-            rows += self._journal.tuples(f"{_MODELS} and j.stage = ? order by j.number", stage)
-        return _typed(rows, self._shared)
+        return _typed(self._journal.tuples(_MODELS + _IN_ORDER), self._shared)
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""

@@ -39,7 +39,7 @@ WITHOUT_TORCH = (
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
 #: They answer, or refuse, before torch is imported; and a Dask scheduler does without.
 DEFERRING = (
-    *("evolve.py", "populations/__main__.py", "populations/asking.py", "populations/measuring.py"),
+    *("evolve.py", "populations/__main__.py", "populations/measuring.py", "populations/start.py"),
     "evaluate/hosting.py",
 )
 MODULES = sorted(

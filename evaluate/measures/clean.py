@@ -8,10 +8,9 @@ import torch
 from torch.nn import functional
 
 from evaluate.measures.subject import Measured, Subject
-from evaluate.numerics import EVALUATION_BATCH
+from evaluate.train import outputs
 
 
-@torch.no_grad()
 def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator) -> Measured:
     """Return `test_accuracy` (a fraction) and `test_loss` (mean cross-entropy, nats), over all and by class.
 
@@ -19,12 +18,8 @@ def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator
     whose name is then in the place of `test`.
     """
     split = str(options.get("split", "test"))
-    images = subject.images(split)
     classes, correct, losses = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
-    for start in range(0, len(images), EVALUATION_BATCH):
-        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
-        with subject.numerics.autocast():
-            logits = subject.network(x)
+    for logits, y in outputs(subject.network, subject.images(split), subject.numerics):
         classes.append(y)
         correct.append(logits.argmax(1) == y)
         losses.append(functional.cross_entropy(logits.float(), y, reduction="none"))

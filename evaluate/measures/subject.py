@@ -14,7 +14,7 @@ from evaluate.numerics import Numerics
 class Subject:
     """A trained network with what it is measured on."""
 
-    network: nn.Module  #: on its device, in evaluation mode
+    network: nn.Module  #: on its device
     data: Data
     numerics: Numerics
     folder: Path  #: where artifacts go

@@ -20,7 +20,8 @@ class Sweep(Strategy):
         super().__init__(settings)
         self.candidates = tuple(candidates)
         self._asked = False
-        self._told: dict[int, Record] = {}
+        self._waited_for = {candidate.key for candidate in candidates}
+        self._told: list[Record] = []
 
     @property
     def total(self) -> int:
@@ -44,7 +45,7 @@ class Sweep(Strategy):
     @property
     def done(self) -> bool:
         """Whether all are told."""
-        return len(self._told) == self.total
+        return not self._waited_for
 
     def ask(self, n: int) -> list[Candidate]:
         """Return all candidates, once."""
@@ -59,14 +60,15 @@ class Sweep(Strategy):
         Raises ValueError for a record that was not asked for.
         """
         candidate = record.candidate
-        if candidate not in self.candidates or candidate.number in self._told:
+        if candidate.key not in self._waited_for:
             raise ValueError(f"told of job {candidate.number} of stage {candidate.stage}, which is not waited for")
-        self._told[candidate.number] = record
+        self._waited_for.remove(candidate.key)
+        self._told.append(record)
         if candidate.stage != SEARCH:
             return []
         self.hall_of_fame.update(self.scored([record]))
         if not self.done:
             return []
-        records = [self._told[number] for number in sorted(self._told)]
+        records = sorted(self._told, key=lambda record: record.candidate.number)
         self.individuals = best_distinct(self.scored(records), self.total)
         return [self.log(candidate.generation, records)]
