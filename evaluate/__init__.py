@@ -1,6 +1,6 @@
 """What a network is worth.
 
-job         Job, Recipe, DataSpec, Result: plain values that cross processes
+job         Job, its task, Recipe, DataSpec, Result: plain values that cross processes
 datasets    the datasets by name                    <- a new dataset goes here
 data        the shared cache of images; train, validation and test indices
 files       names of files; atomic writing
@@ -11,7 +11,10 @@ inherit     weights taken over from a parent
 step        one training step, eager or as a CUDA graph
 train       network, images, recipe, seed -> learning curve
 checkpoint  weights that describe themselves, written atomically
-memory      memory of an evaluation: predicted, its peak, what is free
+footprint   memory that an evaluation will take; peak, that it took; room, that is free
+heap        freed memory, kept and given back
+place       what a process computes on
+measures    what can be measured of a network       <- a new measure goes here
 control_groups  what memory containers, SLURM, systemd leave a process
 probe       short measurements of a device
 placement   how many workers go on each device

@@ -61,6 +61,11 @@ class Started:
             self._news.close()
         return self.returncode
 
+    @property
+    def said(self) -> str:
+        """What it has written so far, unless it was communicated with."""
+        return os.pread(self._files[0], 1 << 24, 0).decode()
+
     def communicate(self, timeout: float = 240) -> tuple[str, str]:
         """Wait for its end, and return what it wrote; once. Raises TimeoutError where it does not end in time."""
         late = self.returncode is None and not select.select([self._news], [], [], timeout)[0]

@@ -122,13 +122,17 @@ def below(pid: int) -> set[int]:
 def test_what_a_cluster_does_leaves_the_records_as_they_are(loopback: Loopback, tmp_path: Path) -> None:
     """A Dask worker is killed in the middle, then the scheduler, which is started again; another one joins."""
     local = ("--resume", "local", "--executor", "local", "--workers", "2", "--generations", "3")
-    for arguments in ((*TINY, "--generations", "1", "--executor", "serial", "--run", "local"), local):
+    longer = (*TINY, "--epochs", "8")  # so that it is not over before all has happened
+    for arguments in ((*longer, "--generations", "1", "--executor", "serial", "--run", "local"), local):
         done = program(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     on_cluster = ("--executor", "dask", "--scheduler", loopback.address)
-    process = start(*TINY, *on_cluster, "--run", "there", cwd=tmp_path)
+    process = start(*longer, *on_cluster, "--run", "there", cwd=tmp_path)
     wait_for(tmp_path / "there", "models/*/curve.csv", 1, process)
     loopback.kill("blind")
+    while "blind/0 is gone" not in process.said:  # before the scheduler is: it knows who has left
+        assert process.poll() is None, process.said
+        time.sleep(0.02)
     wait_for(tmp_path / "there", "models/*/curve.csv", 3, process)
     loopback.kill_scheduler()
     loopback.start_scheduler()

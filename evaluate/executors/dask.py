@@ -167,7 +167,8 @@ class DaskCluster:
         """Look again and again who is there; when the scheduler is gone, wait for it to come back."""
         while True:
             try:
-                await asyncio.wait_for(self._look(), _CONNECT_S)
+                async with asyncio.timeout(_CONNECT_S):
+                    await self._look()
             except Exception as error:  # whatever Dask raises then
                 await self._come_back(_line(error))
             await asyncio.sleep(_LOOK_S)
@@ -276,8 +277,10 @@ def _refuse_silence(address: str, flag: str) -> None:
 
 
 async def _closed(client: "Client") -> None:
+    # Not wait_for: it would leave a coroutine that was never begun where this is cancelled at once.
     with contextlib.suppress(Exception):  # its scheduler may be gone
-        await asyncio.wait_for(client.close(), _CLOSE_S / 2)
+        async with asyncio.timeout(_CLOSE_S / 2):
+            await client.close()
 
 
 def _line(error: BaseException) -> str:
