@@ -1,6 +1,6 @@
 """Search for convolutional networks by evolution: the command line, and `run` for Python.
 
-The loop is `search` in populations/loop.py: ask a strategy, train, tell it.
+The loop is `search` in populations/search/loop.py: ask a strategy, train, tell it.
 
 A genome becomes a network in two calls: `evaluate(job)` (evaluate/worker.py) calls `build(graph)`
 (cgp/network.py).
@@ -31,13 +31,13 @@ if __name__ == "__main__":
 
 import populations
 from cgp.errors import BadInput
-from populations.commands import program, search_command
-from populations.config import Config, from_flags, parse
-from populations.loop import retry_failed, search
-from populations.observers import Aside, Observer, Observers
-from populations.screen import Screen
-from populations.start import start
-from populations.stop import Stopped, refusing_disk_said, signals_restored, stop_at_once
+from populations.search.loop import retry_failed, search
+from populations.search.observers import Aside, Observer, Observers
+from populations.search.stop import Stopped, refusing_disk_said, signals_restored, stop_at_once
+from populations.setup.config import Config, from_flags, parse
+from populations.setup.start import start
+from populations.terminal.programs import program, search_command
+from populations.terminal.screen import Screen
 
 
 def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) -> tuple[Path, bool]:
@@ -79,7 +79,7 @@ def show(config: Config) -> None:
     """Show what `--dry-run` or `--profile` asks for."""
     screen = Screen()
     screen.doing(f"reading the images of {config.dataset}")
-    from populations.composition import preview  # imports torch
+    from populations.setup.composition import preview  # imports torch
 
     stop_at_once()
     with refusing_disk_said():

@@ -14,11 +14,11 @@ from benchmarks.loopback import Loopback
 from benchmarks.measure import Benchmark, Samples, in_turn
 from benchmarks.searching import nothing, timed_search
 from cgp import Shape, Space, draw
-from evaluate.executors import DaskCluster, await_ready, local_slots
-from evaluate.forecast import forecast_bytes
 from evaluate.job import recipe
-from evaluate.pool import Pool
-from evaluate.slot import Slot
+from evaluate.pool.executors import DaskCluster, await_ready, local_slots
+from evaluate.pool.pool import Pool
+from evaluate.pool.slot import Slot
+from evaluate.training.forecast import forecast_bytes
 
 GPUS = 1000
 _SPACE = Space("resnet", 20, 70, Shape(3, 32, 32), 10)

@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.measure import Benchmark, in_turn
 from benchmarks.overhead import search_nothing
 from benchmarks.searching import nothing
-from evaluate.executors import await_ready, local_slots
-from evaluate.pool import Pool
+from evaluate.pool.executors import await_ready, local_slots
+from evaluate.pool.pool import Pool
 
 
 def benchmark(quick: bool) -> Benchmark:

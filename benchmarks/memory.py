@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmarks.measure import Benchmark, Samples, in_turn
 from cgp import Graph, Shape
-from evaluate.data import load
-from evaluate.datasets import DATASETS, Raw
-from evaluate.executors import await_ready, local_slots
+from evaluate.data.datasets import DATASETS, Raw
+from evaluate.data.splits import load
 from evaluate.job import DataSpec, Job, Train, recipe
-from evaluate.pool import Pool
+from evaluate.pool.executors import await_ready, local_slots
+from evaluate.pool.pool import Pool
 from evaluate.worker import evaluate
 
 IMAGE = Shape(3, 32, 32)

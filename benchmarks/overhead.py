@@ -13,14 +13,14 @@ from pathlib import Path
 from benchmarks.measure import Benchmark, Samples, in_turn
 from benchmarks.searching import DIGITS, nothing, timed_search
 from cgp import Graph, Shape, Space
-from evaluate.data import load
-from evaluate.executors import await_ready, local_slots
+from evaluate.data.splits import load
 from evaluate.job import Job, Result, Train, recipe
-from evaluate.pool import Pool
+from evaluate.pool.executors import await_ready, local_slots
+from evaluate.pool.pool import Pool
 from evaluate.worker import evaluate
 
 FRESH = (
-    "import pickle, sys; from evaluate.place import settle_process; from evaluate.worker import evaluate; "
+    "import pickle, sys; from evaluate.devices.place import settle_process; from evaluate.worker import evaluate; "
     "settle_process('cpu'); print(evaluate(pickle.load(sys.stdin.buffer)).seconds)"
 )
 EPOCH = recipe("fast", epochs=1)

@@ -43,10 +43,10 @@ import numpy as np
 from benchmarks import way2017
 from benchmarks.measure import Benchmark, Kept, Samples
 from cgp import BadInput, Graph, Space, draw
-from evaluate.data import Data, load
-from evaluate.executors import await_ready, device_names, local_slots
+from evaluate.data.splits import Data, load
 from evaluate.job import DataSpec, Job, Recipe, Result, Train, recipe
-from evaluate.pool import Pool
+from evaluate.pool.executors import await_ready, device_names, local_slots
+from evaluate.pool.pool import Pool
 from evaluate.worker import evaluate
 
 DEPTHS: dict[str, tuple[int, ...]] = {"vgg": (20, 34, 48, 62), "resnet": (27, 41, 55, 70)}

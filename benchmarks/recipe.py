@@ -13,14 +13,14 @@ from scipy.stats import spearmanr
 
 from benchmarks.measure import Benchmark, Samples
 from cgp import Graph, Space, draw
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder
-from evaluate.data import load
+from evaluate.data.images import Images
+from evaluate.data.splits import load
+from evaluate.devices.numerics import Numerics
+from evaluate.devices.place import settle_process
+from evaluate.devices.probe import resolve_precision
 from evaluate.job import DataSpec, Recipe, recipe
-from evaluate.numerics import Numerics
-from evaluate.place import settle_process
-from evaluate.probe import resolve_precision
-from evaluate.train import Diverged, Row, Setting, fresh_network, train
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.train import Diverged, Row, Setting, fresh_network, train
 
 #: `resnet` without its widest blocks, so that a long training of a deep network takes half a minute.
 FUNCTION_SET = "conv_16_3,conv_16_5,conv_32_3,res_16_3,res_16_5,res_32_3,maxpool,avgpool,sum"

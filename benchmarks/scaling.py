@@ -7,10 +7,10 @@ from pathlib import Path
 from benchmarks.measure import Benchmark, Kept, in_turn
 from benchmarks.searching import DIGITS, timed_search
 from cgp import Space
-from evaluate.data import load
-from evaluate.executors import await_ready, device_names, local_slots
+from evaluate.data.splits import load
 from evaluate.job import recipe
-from evaluate.pool import Pool
+from evaluate.pool.executors import await_ready, device_names, local_slots
+from evaluate.pool.pool import Pool
 from evaluate.worker import evaluate
 
 

@@ -11,24 +11,24 @@ from benchmarks import photographs
 from benchmarks.measure import Benchmark, Samples
 from benchmarks.searching import silently
 from cgp import Graph, Space
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder
-from evaluate.data import Data, load
-from evaluate.executors import await_ready, local_slots
+from evaluate.data.images import Images
+from evaluate.data.splits import Data, load
+from evaluate.devices.numerics import Numerics
+from evaluate.devices.place import settle_process
+from evaluate.devices.probe import resolve_precision
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, recipe
-from evaluate.numerics import Numerics
-from evaluate.place import settle_process
-from evaluate.pool import Pool
-from evaluate.probe import resolve_precision
-from evaluate.train import Setting, fresh_network, score, train
+from evaluate.pool.executors import await_ready, local_slots
+from evaluate.pool.pool import Pool
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.train import Setting, fresh_network, score, train
 from evaluate.worker import evaluate
-from populations.observers import Observers
-from populations.outlook import Outlook
-from populations.racing import Race, default_rungs
 from populations.record import Record
-from populations.schedule import Schedule
-from populations.store import Plan, Store
+from populations.run_folder.store import Plan, Store
+from populations.search.observers import Observers
+from populations.search.outlook import Outlook
+from populations.search.racing import Race, default_rungs
+from populations.search.schedule import Schedule
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
 IMAGES = {"train": 240, "test": 200}  # of each class; a quarter of the first is validated with

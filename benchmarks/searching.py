@@ -9,14 +9,14 @@ from pathlib import Path
 from cgp import Space
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Recipe, Result, recipe
-from evaluate.pool import Pool
-from populations.loop import search
-from populations.observers import Observers
+from evaluate.pool.pool import Pool
 from populations.record import Record
-from populations.schedule import Schedule
-from populations.screen import Screen
-from populations.store import Plan, Store
+from populations.run_folder.store import Plan, Store
+from populations.search.loop import search
+from populations.search.observers import Observers
+from populations.search.schedule import Schedule
 from populations.strategies import Settings, Strategy, strategy
+from populations.terminal.screen import Screen
 
 DIGITS = DataSpec("digits", train_size=500)
 

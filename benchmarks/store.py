@@ -19,17 +19,17 @@ from benchmarks.searching import nothing, silently
 from cgp import Shape, Space, draw
 from evaluate.fitness import objectives
 from evaluate.job import SEARCH, DataSpec, Key, Result, recipe
-from evaluate.pool import Pool
-from evaluate.slot import HERE, Returned, Sent
+from evaluate.pool.pool import Pool
+from evaluate.pool.slot import HERE, Returned, Sent
 from populations import load
-from populations.folder import create_run
-from populations.journal import Journal
-from populations.observers import Observers
 from populations.record import Candidate
-from populations.schedule import Schedule
-from populations.screen import Screen
-from populations.store import Plan, Store
+from populations.run_folder.folder import create_run
+from populations.run_folder.journal import Journal
+from populations.run_folder.store import Plan, Store
+from populations.search.observers import Observers
+from populations.search.schedule import Schedule
 from populations.strategies import Settings, strategy
+from populations.terminal.screen import Screen
 
 SPACE = Space("resnet", 20, 70, Shape(3, 32, 32), 10)
 PLAN = Plan(SPACE, recipe("fast"), DataSpec("cifar10"), 0, True, "all")

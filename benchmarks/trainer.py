@@ -19,14 +19,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from benchmarks.measure import Benchmark, Kept, Samples, in_turn
 from cgp import Graph, Shape, Space, draw
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder
-from evaluate.data import Data
+from evaluate.data.images import Images
+from evaluate.data.splits import Data
+from evaluate.devices.numerics import Numerics
+from evaluate.devices.place import settle_process
+from evaluate.devices.probe import resolve_precision
 from evaluate.job import recipe
-from evaluate.numerics import Numerics
-from evaluate.place import settle_process
-from evaluate.probe import resolve_precision
-from evaluate.train import Setting, fresh_network, make_optimizer, make_schedule, train
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.train import Setting, fresh_network, make_optimizer, make_schedule, train
 
 MAX_FLOPS_PER_NODE = 1_250_000  # at 16x16
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}

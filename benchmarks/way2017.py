@@ -22,7 +22,7 @@ from torchvision.datasets import MNIST
 
 from cgp.graph import Graph
 from cgp.network import build
-from evaluate.initialise import initialise
+from evaluate.training.initialise import initialise
 
 BATCH = 128
 LOADING: dict[str, Any] = {"batch_size": BATCH, "num_workers": 1, "multiprocessing_context": "fork"}

@@ -136,7 +136,7 @@ def _chain(layers: Layers, shape: Shape) -> nn.Module:
 
 
 def _beginning(module: nn.Module, **marks: bool) -> nn.Module:
-    """Mark `module` with how it is to begin, for evaluate/initialise.py; torch.fx could not trace a subclass."""
+    """Mark `module` with how it begins, for evaluate/training/initialise.py; torch.fx could not trace a subclass."""
     for name, value in marks.items():
         setattr(module, name, value)
     return module

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from populations.__main__ import parser as commands
-from populations.columns import COLUMNS
-from populations.config import parser as search_parser
+from populations.reading.columns import COLUMNS
+from populations.setup.config import parser as search_parser
 
 PAGE = Path(__file__).with_suffix(".md")
 _HEAD = """# Reference

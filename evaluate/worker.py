@@ -19,19 +19,19 @@ import torch
 
 from cgp.errors import BadInput
 from cgp.network import build
-from evaluate.augment import Images
-from evaluate.checkpoint import Interrupted, ModelFolder, read_weights
-from evaluate.data import Data, load
+from evaluate.data.images import Images
+from evaluate.data.splits import Data, load
+from evaluate.devices.numerics import describe_device
+from evaluate.devices.place import Place, settle_process, this_place
 from evaluate.files import BEST
-from evaluate.heap import give_back_memory
-from evaluate.inherit import inherit
 from evaluate.job import DataSpec, Job, Measure, Result, Status, Train
 from evaluate.measures import MEASURES, Subject
-from evaluate.numerics import describe_device
-from evaluate.peak import peak_memory_mb, reset_peak_memory
-from evaluate.place import Place, settle_process, this_place
-from evaluate.pool import STOP_SIGNALS
-from evaluate.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
+from evaluate.memory.heap import give_back_memory
+from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
+from evaluate.pool.pool import STOP_SIGNALS
+from evaluate.training.checkpoint import Interrupted, ModelFolder, read_weights
+from evaluate.training.inherit import inherit
+from evaluate.training.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

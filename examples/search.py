@@ -1,8 +1,8 @@
 """Search on handwritten digits, hear of every network as it ends, look at the run: `python examples/search.py`."""
 
 import evolve
-from populations.observers import Observer
 from populations.record import Record
+from populations.search.observers import Observer
 
 
 class Listener(Observer):

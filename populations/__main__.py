@@ -14,9 +14,9 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES, SEARCH
-from populations.commands import OneLineParser
-from populations.frame import Run, load
-from populations.ledger import ledger
+from populations.reading.frame import Run, load
+from populations.reading.ledger import ledger
+from populations.terminal.programs import OneLineParser
 
 SHORT = (  # columns of the table on a terminal; csv and json have all
     *("id", "stage", "job", "generation", "parent", "status", "depth"),
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         help="train --recipe by torch.compile; on a CPU it has not paid [default: no]",
     )
-    again.set_defaults(command=_command_of("replaying", "replay_model"))
+    again.set_defaults(command=_command_of("replay", "replay_model"))
 
     confirm = commands.add_parser("confirm", help="train the best models again on fresh seeds: does the order hold?")
     confirm.add_argument("--top", type=int, default=3, metavar="N", help="how many models [default: 3]")
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     measure = commands.add_parser("measure", help="measure models: the test images, by class")
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
-    measure.set_defaults(command=_command_of("measuring", "measure_models"))
+    measure.set_defaults(command=_command_of("measure", "measure_models"))
 
     for command in (confirm, measure):
         command.add_argument("--workers", type=int, metavar="N", help="worker processes [default: the run's]")
@@ -185,7 +185,7 @@ def _command_of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     """Return a command that imports its module when it is called: torch takes seconds, and no other needs it."""
 
     def command(arguments: argparse.Namespace) -> int:
-        code: int = getattr(import_module(f"populations.{module}"), name)(arguments)
+        code: int = getattr(import_module(f"populations.commands.{module}"), name)(arguments)
         return code
 
     return command

@@ -10,9 +10,9 @@ import torch
 
 from cgp.graph import Graph
 from cgp.layers import Shape
-from evaluate.data import load
-from evaluate.executors import ProcessSlot
+from evaluate.data.splits import load
 from evaluate.job import DataSpec, Job, Train, recipe
+from evaluate.pool.executors import ProcessSlot
 
 TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from evaluate.slot import HERE, Returned, Sent
+from evaluate.pool.slot import HERE, Returned, Sent
 
 
 class Silent:

@@ -11,7 +11,7 @@ import pytest
 from harness import ROOT as PROGRAM
 from harness import TINY, Started, assert_same_run, facts, populations, program, start, wait_for
 from populations import load
-from populations.confirm import confirmed, winners
+from populations.commands.confirm import confirmed, winners
 
 
 @pytest.fixture(scope="module")

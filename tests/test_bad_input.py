@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import evolve
-from populations.config import FLAGS, parse, parser
+from populations.setup.config import FLAGS, parse, parser
 
 DASK = ("--executor", "dask", "--scheduler")
 CASES: list[tuple[list[str], str]] = [

@@ -17,10 +17,10 @@ from cgp.errors import BadInput
 from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.network import build
-from evaluate.checkpoint import read_tensors, read_weights
-from evaluate.data import load
+from evaluate.data.splits import load
 from evaluate.files import BEST, LAST, write_atomically
 from evaluate.job import Job
+from evaluate.training.checkpoint import read_tensors, read_weights
 from evaluate.worker import evaluate
 
 
@@ -175,7 +175,7 @@ def test_a_kill_between_best_and_last_changes_nothing(
             raise KeyboardInterrupt
         write_atomically(path, content, durable)
 
-    monkeypatch.setattr("evaluate.checkpoint.write_atomically", kill)
+    monkeypatch.setattr("evaluate.training.checkpoint.write_atomically", kill)
     with pytest.raises(KeyboardInterrupt):
         evaluate(killed)
     monkeypatch.undo()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evaluate.job import Job, Result
-from evaluate.pool import NoSlotLeft, Pool
+from evaluate.pool.pool import NoSlotLeft, Pool
 from test_pool import numbered, run, statuses
 from test_slots import GONE, Answer, Scripted, never
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import DRAWN, ROOT
-from populations.commands import populations_command, search_command
+from populations.terminal.programs import populations_command, search_command
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
-from populations.config import FLAGS, Config, parse
-from populations.folder import create_run, next_run, note_session
+from populations.run_folder.folder import create_run, next_run, note_session
+from populations.setup.config import FLAGS, Config, parse
 
 ASKED = ["--num-max-depth", "30", "--epochs", "9", "--lr", "0.5", "--workers", "2", "--data-dir", "images"]
 

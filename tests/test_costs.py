@@ -25,18 +25,18 @@ from cgp.mutation import forced, neutral
 from cgp.network import build
 from cgp.space import Space
 from cgp.wiring import wiring
-from evaluate import placement as placing
-from evaluate.data import load
+from evaluate.data.splits import load
+from evaluate.devices import placement as placing
+from evaluate.devices.placement import placement
 from evaluate.fitness import objectives
-from evaluate.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.job import OPTIMIZERS, DataSpec, Job, Result, recipe
-from evaluate.placement import placement
+from evaluate.training.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.worker import evaluate
-from populations.forecast import Forecast, dry_run, foretell, population_table, search_bytes
-from populations.racing import Race
-from populations.spoken import between, duration, size
-from populations.store import Plan
+from populations.run_folder.store import Plan
+from populations.search.racing import Race
+from populations.setup.forecast import Forecast, dry_run, foretell, population_table, search_bytes
 from populations.strategies import strategy
+from populations.terminal.spoken import between, duration, size
 from test_strategies import SPACE, settings
 
 BLOCKS = ("conv_4_1", "conv_4_3", "conv_4_5_2", "sepconv_4_5", "res_4_3", "res_4_3_2", "dense_2_3")
@@ -180,7 +180,7 @@ def timed_by_law(sample: Sample) -> list[TimedStep]:
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute forecasts for the machine of `law`."""
-    monkeypatch.setattr("populations.forecast.time_steps", timed_by_law)
+    monkeypatch.setattr("populations.setup.forecast.time_steps", timed_by_law)
 
 
 class Here:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.loopback import Loopback
 from cgp.errors import BadInput
-from evaluate.executors import DaskCluster
+from evaluate.pool.executors import DaskCluster
 from harness import TINY, assert_same_run, kill_hard, program, start, wait_for
 from populations import load
 
@@ -72,7 +72,7 @@ def test_what_is_no_good_is_named_and_not_used(
     }
     assert list(hidden.iterdir()) == []
 
-    monkeypatch.setattr("evaluate.executors.dask.program_version", lambda: "0.0.1, sources 12345678")
+    monkeypatch.setattr("evaluate.pool.executors.dask.program_version", lambda: "0.0.1, sources 12345678")
     said.clear()
     with (
         pytest.raises(BadInput, match=r"no Dask worker can be used \(\w+/0: it has another version of the program, "),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cgp.errors import BadInput
-from evaluate.data import Data, load, moments
+from evaluate.data.splits import Data, load, moments
 from evaluate.job import DataSpec
 
 Pixels = NDArray[np.uint8]
@@ -169,7 +169,7 @@ def test_a_second_process_maps_the_cache_and_loads_no_scikit_learn(cache_root: P
     data = load(DataSpec("digits"))
     before = {path: path.stat().st_mtime_ns for path in cache_root.rglob("*")}
     code = (
-        "import json, sys; from evaluate.data import load; from evaluate.job import DataSpec\n"
+        "import json, sys; from evaluate.data.splits import load; from evaluate.job import DataSpec\n"
         "data = load(DataSpec('digits'))\n"
         "print(json.dumps([data.fingerprint, type(data.images).__name__, 'sklearn' in sys.modules]))"
     )

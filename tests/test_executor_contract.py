@@ -21,14 +21,14 @@ import torch
 
 from benchmarks.loopback import Loopback
 from cgp.errors import BadInput
-from evaluate import pool as pool_module
-from evaluate.executors import DaskCluster, SerialSlot, await_ready, local_slots
 from evaluate.job import Job, Result
-from evaluate.pool import NoSlotLeft, Pool
-from evaluate.slot import Slot
+from evaluate.pool import pool as pool_module
+from evaluate.pool.executors import DaskCluster, SerialSlot, await_ready, local_slots
+from evaluate.pool.pool import NoSlotLeft, Pool
+from evaluate.pool.slot import Slot
 from evaluate.worker import evaluate
 from harness import ROOT
-from populations.config import parse
+from populations.setup.config import parse
 from test_pool import nap, nap_or_die, nap_or_hang, nap_or_raise, numbered, run, statuses, times
 from workers import serve_so_often
 
@@ -58,7 +58,7 @@ def _serve_as(name: str, serve: Callable[..., None] | None) -> None:
 
 def _serve_there(cluster: DaskCluster, serve: Callable[..., None] | None) -> None:
     async def change() -> None:
-        await cluster.client.run(_serve_as, "evaluate.hosting", serve)
+        await cluster.client.run(_serve_as, "evaluate.pool.hosting", serve)
 
     cluster.run(change()).result(30)
 
@@ -187,7 +187,7 @@ def test_a_deadline(place: Place, make_job: MakeJob) -> None:
 
 IN_THIS_PROCESS = """
 import pickle, sys
-from evaluate.executors import SerialSlot
+from evaluate.pool.executors import SerialSlot
 from test_pool import nap_or_die
 SerialSlot("cpu").submit(nap_or_die, pickle.load(sys.stdin.buffer))
 """

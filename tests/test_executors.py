@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from cgp.errors import BadInput
-from evaluate.executors import ProcessSlot, await_ready, device_names, local, local_slots
-from evaluate.pool import STOP_SIGNALS
+from evaluate.pool.executors import ProcessSlot, await_ready, device_names, local, local_slots
+from evaluate.pool.pool import STOP_SIGNALS
 from workers import serve_never, serve_on_cpu
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def asleep(seconds: float) -> int:
 
 DRIVER = """
 import sys, time
-from evaluate.executors import await_ready, local_slots
+from evaluate.pool.executors import await_ready, local_slots
 slots = local_slots(["cpu"], 2)
 if sys.argv[1] == "ready":
     await_ready(slots)
@@ -156,7 +156,7 @@ def parent(pid: int) -> int:
 WITHOUT_SERVER = """
 import os, signal, sys
 from pathlib import Path
-from evaluate.executors import await_ready, local_slots
+from evaluate.pool.executors import await_ready, local_slots
 
 def state(pid, field):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -221,7 +221,7 @@ torch.cuda._is_compiled = lambda: True
 torch.cuda._lazy_init = noting("_lazy_init", None)
 for name, answer in (("_cuda_init", None), ("_cuda_getDeviceCount", 1)):  # as asked, CUDA cannot be used after a fork
     setattr(torch._C, name, noting(name, answer))
-from evaluate.forkserver import PRELOADED
+from evaluate.pool.forkserver import PRELOADED
 for name in PRELOADED:
     __import__(name)
 print(touched)

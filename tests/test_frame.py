@@ -18,13 +18,13 @@ import pytest
 import populations.__main__ as cli
 from cgp.errors import BadInput
 from evaluate.job import SEARCH, Key, Result
-from evaluate.usage import Usage
+from evaluate.pool.usage import Usage
 from harness import ROOT
 from populations import load
-from populations.folder import create_run
-from populations.frame import MODEL_COLUMNS, Run
+from populations.reading.frame import MODEL_COLUMNS, Run
 from populations.record import Generation
-from populations.store import Store
+from populations.run_folder.folder import create_run
+from populations.run_folder.store import Store
 from test_store import PLAN, begun, candidate, ok, opened
 
 TYPES = {

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder
-from evaluate.data import Data, load
-from evaluate.executors import local_slots
+from evaluate.data.images import Images
+from evaluate.data.splits import Data, load
+from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
+from evaluate.devices.place import Place
 from evaluate.job import OPTIMIZERS, DataSpec, Job
-from evaluate.numerics import EVALUATION_BATCH, Numerics
-from evaluate.place import Place
-from evaluate.train import fresh_network, score, train
+from evaluate.pool.executors import local_slots
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.train import fresh_network, score, train
 from evaluate.worker import setting_of
 from workers import serve_with_cache
 

@@ -17,8 +17,8 @@ from cgp.graph import Graph, Node
 from cgp.layers import Shape
 from cgp.network import build
 from evaluate.files import BEST, cache_root, write_atomically
-from evaluate.inherit import inherit
 from evaluate.job import Job
+from evaluate.training.inherit import inherit
 from evaluate.worker import evaluate
 
 IMAGE = Shape(1, 8, 8)

@@ -18,7 +18,7 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.network import build
 from evaluate import worker
-from evaluate.data import load
+from evaluate.data.splits import load
 from evaluate.files import BEST
 from evaluate.job import INITIALISATIONS, RECIPES, Job, Recipe, Result, recipe
 from evaluate.worker import evaluate
@@ -192,7 +192,9 @@ def test_an_exception_becomes_a_result(
 def test_a_full_disk_leaves_the_job_open(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr("evaluate.checkpoint.write_atomically", raiser(OSError(number, os.strerror(number), "draft")))
+    monkeypatch.setattr(
+        "evaluate.training.checkpoint.write_atomically", raiser(OSError(number, os.strerror(number), "draft"))
+    )
     assert evaluate(make_job()) == Result("interrupted", error=f"{os.strerror(number)}: draft; free some space")
 
 

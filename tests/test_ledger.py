@@ -14,12 +14,12 @@ import pytest
 import populations.__main__ as cli
 from cgp import Shape, Space
 from evaluate.job import DataSpec, Result, recipe
-from evaluate.usage import Usage
+from evaluate.pool.usage import Usage
 from harness import TINY, kill_hard, program, start, wait_for
 from populations import load
-from populations.folder import create_run
-from populations.ledger import ledger
-from populations.store import Plan, Store
+from populations.reading.ledger import ledger
+from populations.run_folder.folder import create_run
+from populations.run_folder.store import Plan, Store
 from test_store import candidate, ok, opened
 
 PARTS = ["start-up", "training", "pruned", "failures", "engine", "waiting"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks import measure, peer
 from benchmarks.measure import Benchmark, Kept, Samples, hardware, in_turn, readme, run, short_notes, show, write
 from benchmarks.searching import DIGITS, nothing
-from evaluate.pool import Pool
+from evaluate.pool.pool import Pool
 from harness import ROOT
 
 SAMPLES = {"slow": [4.0, 9.0, 10.0], "quick": [2.0, 3.0, 1.0], "other": [8.0, 9.0, 5.0]}

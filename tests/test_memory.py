@@ -19,23 +19,23 @@ from cgp.genome import draw
 from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.space import Space
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder
-from evaluate.control_groups import free_in_groups
-from evaluate.data import load
-from evaluate.executors import local_slots
+from evaluate.data.images import Images
+from evaluate.data.splits import load
+from evaluate.devices.numerics import Numerics
 from evaluate.files import LAST
 from evaluate.fitness import objectives
-from evaluate.footprint import PROCESS_BYTES, _Ledger, held_bytes, predicted_bytes
 from evaluate.job import DataSpec, Job, recipe
-from evaluate.numerics import Numerics
-from evaluate.peak import peak_memory_mb, reset_peak_memory
-from evaluate.room import free_bytes
-from evaluate.step import Step
-from evaluate.train import Setting, fresh_network, make_optimizer, make_schedule, train
+from evaluate.memory.control_groups import free_in_groups
+from evaluate.memory.footprint import PROCESS_BYTES, _Ledger, held_bytes, predicted_bytes
+from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
+from evaluate.memory.room import free_bytes
+from evaluate.pool.executors import local_slots
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.step import Step
+from evaluate.training.train import Setting, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate
-from populations.forecast import worker_bytes
-from populations.store import Plan
+from populations.run_folder.store import Plan
+from populations.setup.forecast import worker_bytes
 from populations.strategies import Settings, Strategy, strategy
 from test_strategies import SPACE
 from workers import serve_as_torch_does
@@ -173,7 +173,7 @@ def test_a_peak_is_that_since_it_was_reset() -> None:
 
 
 def test_a_peak_without_proc_is_in_mib_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluate.peak._STATUS", Path("/nowhere"))
+    monkeypatch.setattr("evaluate.memory.peak._STATUS", Path("/nowhere"))
     for platform, unit in (("darwin", 1), ("linux", 2**10)):  # macOS counts bytes, others KiB
         monkeypatch.setattr(sys, "platform", platform)
         usage = SimpleNamespace(ru_maxrss=300 * 2**20 // unit)
@@ -331,7 +331,7 @@ def test_where_there_are_no_control_groups_there_is_no_limit(tmp_path: Path) -> 
 def test_free_memory_is_within_the_machines_and_its_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < free_bytes("cpu") <= machine
-    monkeypatch.setattr("evaluate.room._PROCESS", process_in(tmp_path, "0::/\n", UNIFIED, {".": V2}))
+    monkeypatch.setattr("evaluate.memory.room._PROCESS", process_in(tmp_path, "0::/\n", UNIFIED, {".": V2}))
     assert free_bytes("cpu") == 520
-    monkeypatch.setattr("evaluate.room._MEMINFO", tmp_path / "none")
+    monkeypatch.setattr("evaluate.memory.room._MEMINFO", tmp_path / "none")
     assert free_bytes("cpu") == machine

@@ -11,9 +11,9 @@ import pytest
 
 from cgp.errors import BadInput
 from evaluate.job import Result
-from populations import observers as module
-from populations.observers import Aside, Observer, Observers
 from populations.record import Record
+from populations.search import observers as module
+from populations.search.observers import Aside, Observer, Observers
 from populations.strategies import strategy
 from test_screen import record
 from test_strategies import settings

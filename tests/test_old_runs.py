@@ -12,10 +12,10 @@ from cgp.errors import BadInput
 from evaluate.job import RECIPES
 from harness import facts, old_runs, populations, program
 from populations import load
-from populations.config import FLAGS, Config, parse
-from populations.folder import read_json
-from populations.ledger import ledger
-from populations.recorded import BEFORE, meaning
+from populations.reading.ledger import ledger
+from populations.run_folder.folder import read_json
+from populations.setup.config import FLAGS, Config, parse
+from populations.setup.recorded import BEFORE, meaning
 
 FIRST = {
     "plain": ["0a08a6a054f1", "2052ba03b5f5", "1bc6c6e73985", "387d9018e395", "4b65737bd555", "faff6c34c13e"],

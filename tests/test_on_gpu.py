@@ -16,21 +16,21 @@ from cgp.genome import draw
 from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.space import Space
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder, read_weights
-from evaluate.data import load
-from evaluate.executors import ProcessSlot, local_slots
+from evaluate.data.images import Images
+from evaluate.data.splits import load
+from evaluate.devices.numerics import Numerics, native_precisions
+from evaluate.devices.place import Place, settle_process
+from evaluate.devices.placement import throughput
+from evaluate.devices.probe import probe_precision
 from evaluate.files import BEST, LAST
-from evaluate.footprint import predicted_bytes
 from evaluate.job import OPTIMIZERS, Job, recipe
-from evaluate.numerics import Numerics, native_precisions
-from evaluate.peak import peak_memory_mb, reset_peak_memory
-from evaluate.place import Place, settle_process
-from evaluate.placement import throughput
-from evaluate.probe import probe_precision
-from evaluate.room import free_bytes
-from evaluate.step import Step
-from evaluate.train import Setting, fresh_network, make_optimizer, score, train
+from evaluate.memory.footprint import predicted_bytes
+from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
+from evaluate.memory.room import free_bytes
+from evaluate.pool.executors import ProcessSlot, local_slots
+from evaluate.training.checkpoint import ModelFolder, read_weights
+from evaluate.training.step import Step
+from evaluate.training.train import Setting, fresh_network, make_optimizer, score, train
 from evaluate.worker import evaluate, setting_of
 from harness import TINY, populations, program
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.job import Job, Result
-from evaluate.pool import Pool
+from evaluate.pool.executors import ProcessSlot, await_ready, local_slots
+from evaluate.pool.pool import Pool
 from evaluate.worker import evaluate
 from workers import serve_late
 

@@ -12,13 +12,13 @@ import evolve
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from cgp.layers import Shape
-from evaluate import placement as placing
-from evaluate import probe
-from evaluate.executors import ProcessSlot
-from evaluate.numerics import Numerics, native_precisions
-from evaluate.placement import fewest_near_best, placement, throughput
+from evaluate.devices import placement as placing
+from evaluate.devices import probe
+from evaluate.devices.numerics import Numerics, native_precisions
+from evaluate.devices.placement import fewest_near_best, placement, throughput
+from evaluate.pool.executors import ProcessSlot
 from harness import TINY, program
-from populations.config import parse
+from populations.setup.config import parse
 
 CHAIN = Graph.chain(["conv_32_3"] * 8, Shape(3, 32, 32), 10)
 

@@ -15,11 +15,11 @@ import evolve
 from cgp.errors import BadInput
 from harness import ROOT, TINY, assert_same_run, facts, program
 from populations import load
-from populations.config import from_flags, parse
-from populations.observers import Observer
-from populations.outlook import Standing
 from populations.record import Generation, Record
-from populations.stop import Stopped
+from populations.search.observers import Observer
+from populations.search.outlook import Standing
+from populations.search.stop import Stopped
+from populations.setup.config import from_flags, parse
 from populations.strategies import Strategy
 
 FLAGS: dict[str, Any] = {

@@ -12,9 +12,9 @@ from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.job import DataSpec, Job, Result, Train, recipe
-from populations.racing import Race, default_rungs, expected_epochs, passing_share, rungs_of
 from populations.record import Candidate, Record
-from populations.schedule import Schedule
+from populations.search.racing import Race, default_rungs, expected_epochs, passing_share, rungs_of
+from populations.search.schedule import Schedule
 
 CHAIN = Graph.chain(["conv_8_3"], Shape(1, 8, 8), 10)
 EPOCHS = 9

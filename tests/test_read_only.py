@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness import TINY, old_runs, on_read_only_media, program
-from populations.journal import Journal
-from populations.lock import Lock
-from populations.store import Store
+from populations.run_folder.journal import Journal
+from populations.run_folder.lock import Lock
+from populations.run_folder.store import Store
 from test_store import PLAN, begun, candidate, ok, opened
 
 TABLES = """

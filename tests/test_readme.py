@@ -10,7 +10,7 @@ import pytest
 import populations.__main__ as cli
 from cgp.network import Network
 from harness import ROOT, TINY, make_images, populations, program
-from populations.config import FLAGS, parse
+from populations.setup.config import FLAGS, parse
 
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)  # (language, lines)

@@ -6,8 +6,8 @@ import pytest
 
 import populations.__main__ as cli
 from docs.reference import PAGE, page
-from populations.columns import COLUMNS
-from populations.config import FLAGS, parser
+from populations.reading.columns import COLUMNS
+from populations.setup.config import FLAGS, parser
 
 TEXT = PAGE.read_text()
 

@@ -19,13 +19,14 @@ from torch import nn
 
 import populations.__main__ as cli
 from cgp.errors import BadInput
-from evaluate.augment import Images
-from evaluate.data import load as load_data
-from evaluate.train import Diverged, train
+from evaluate.data.images import Images
+from evaluate.data.splits import load as load_data
+from evaluate.training.train import Diverged, train
 from harness import TINY, populations, program
-from populations import load, replay
-from populations.frame import MODEL_COLUMNS
-from populations.lock import Lock
+from populations import load
+from populations.reading import replay
+from populations.reading.frame import MODEL_COLUMNS
+from populations.run_folder.lock import Lock
 from test_job import raiser
 
 Ask = Callable[..., tuple[int, str, str]]

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.job import FINAL, Job, Result, recipe
-from evaluate.pool import Pool
+from evaluate.pool.pool import Pool
 from fakes import Silent
-from populations.cost import CostModel, Point
-from populations.outlook import Outlook
-from populations.racing import KEEP, Race, rungs_of
 from populations.record import Record
-from populations.schedule import Schedule
+from populations.search.cost import CostModel, Point
+from populations.search.outlook import Outlook
+from populations.search.racing import KEEP, Race, rungs_of
+from populations.search.schedule import Schedule
 from populations.strategies import strategy
 from test_racing import CHAIN, curve, job, of, sized, told
 from test_strategies import settings as of_strategy
@@ -232,7 +232,7 @@ def test_a_dear_network_that_waits_counts_with_what_it_takes_itself() -> None:
 
 def test_what_runs_is_left_only_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("evaluate.pool.time.monotonic", lambda: now)
+    monkeypatch.setattr("evaluate.pool.pool.time.monotonic", lambda: now)
     pool = Pool([Silent()], lambda job: paused([0.5]))
     pool.submit(job(0))
     found = Outlook(Schedule(cost=foretold()), pool, strategy("random", of_strategy()), 9)

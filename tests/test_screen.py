@@ -20,18 +20,18 @@ import pytest
 from cgp import Genome, Graph, Shape
 from evaluate.fitness import objectives
 from evaluate.job import Job, Result
-from evaluate.pool import Pool
+from evaluate.pool.pool import Pool
 from fakes import Silent
 from harness import ROOT, TINY, start_cold, wait_for
-from populations.commands import interpreter
-from populations.cost import CostModel, Point
-from populations.observers import Observers
-from populations.outlook import Outlook
 from populations.record import Candidate, Generation, Record
-from populations.schedule import Schedule
-from populations.screen import Screen
+from populations.search.cost import CostModel, Point
+from populations.search.observers import Observers
+from populations.search.outlook import Outlook
+from populations.search.schedule import Schedule
 from populations.strategies import strategy
 from populations.strategies.breeding import Individual
+from populations.terminal.programs import interpreter
+from populations.terminal.screen import Screen
 from test_strategies import settings
 
 GRAPH = Graph.chain(["conv_32_3", "maxpool", "conv_64_3"], Shape(1, 8, 8), 10)
@@ -291,7 +291,7 @@ def test_many_slots_and_large_numbers_fit_eighty_columns(make_job: Callable[...,
 
 def test_the_bar_looks_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     shown, now = list[str](), 100.0
-    monkeypatch.setattr("populations.screen.time.monotonic", lambda: now)
+    monkeypatch.setattr("populations.terminal.screen.time.monotonic", lambda: now)
     with terminal(shown), Screen() as screen:
         screen.begin(24)
         outlook, observers = look(), Observers([screen])

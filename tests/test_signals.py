@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.pool import STOP_SIGNALS
+from evaluate.pool.pool import STOP_SIGNALS
 from harness import ROOT, TINY, everyone, program, start_cold, wait_for, workers_of
 from populations import load
-from populations.stop import Stop, Stopped
-from populations.store import Store
+from populations.run_folder.store import Store
+from populations.search.stop import Stop, Stopped
 from test_store import PLAN
 
 Process = subprocess.Popen[str]

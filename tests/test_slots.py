@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from evaluate import pool as pool_module
-from evaluate import process
-from evaluate.executors import ProcessSlot, await_ready, local_slots
 from evaluate.job import Job, Result
-from evaluate.pool import NoSlotLeft, Pool
-from evaluate.slot import HERE
+from evaluate.pool import pool as pool_module
+from evaluate.pool import process
+from evaluate.pool.executors import ProcessSlot, await_ready, local_slots
+from evaluate.pool.pool import NoSlotLeft, Pool
+from evaluate.pool.slot import HERE
 from fakes import Silent
 from test_pool import nap, nap_or_die, nap_or_hang, numbered, run, statuses
 from workers import serve_so_often, serve_then_hang
@@ -208,7 +208,7 @@ def test_a_job_that_has_ended_is_no_timeout(make_job: MakeJob, monkeypatch: pyte
         slot.armed = True
         return found
 
-    monkeypatch.setattr("evaluate.pool.wait", waited)
+    monkeypatch.setattr("evaluate.pool.pool.wait", waited)
     pool.submit(make_job())
     assert pool.settle() == []
     assert statuses({job.number: result for job, result in pool.settle()}) == {0: "ok"}

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 
 import evolve
 from cgp.errors import BadInput
-from evaluate.checkpoint import read_tensors
+from evaluate.devices.numerics import Numerics
 from evaluate.files import LAST
 from evaluate.job import OPTIMIZERS, Job, Recipe, recipe
-from evaluate.numerics import Numerics
-from evaluate.step import WARM_UP, CapturedStep, Step, make_step, refuse_graphs
+from evaluate.training.checkpoint import read_tensors
+from evaluate.training.step import WARM_UP, CapturedStep, Step, make_step, refuse_graphs
 from evaluate.worker import evaluate
 
 MakeJob = Callable[..., Job]
@@ -61,7 +61,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
         made.append(StandIn(optimizer))
         return CapturedStep(network, optimizer, recipe, numerics, made[-1])
 
-    monkeypatch.setattr("evaluate.train.make_step", make)
+    monkeypatch.setattr("evaluate.training.train.make_step", make)
     return made
 
 

@@ -15,17 +15,17 @@ from cgp import BadInput, Shape, Space, draw
 from evaluate.files import BEST, LAST
 from evaluate.fitness import objectives
 from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
-from evaluate.pool import Pool
+from evaluate.pool.pool import Pool
 from fakes import AtOnce
 from populations import load
-from populations.folder import create_next_run, create_run, next_run
-from populations.frame import MODEL_COLUMNS
-from populations.lock import Lock
-from populations.loop import search
-from populations.observers import Observers
+from populations.reading.frame import MODEL_COLUMNS
 from populations.record import Candidate, Generation, Record
-from populations.schedule import Schedule
-from populations.store import Plan, Store
+from populations.run_folder.folder import create_next_run, create_run, next_run
+from populations.run_folder.lock import Lock
+from populations.run_folder.store import Plan, Store
+from populations.search.loop import search
+from populations.search.observers import Observers
+from populations.search.schedule import Schedule
 from populations.strategies import Settings, strategy
 from test_job import raiser
 
@@ -357,7 +357,7 @@ def test_searches_that_begin_at_the_same_moment_have_a_folder_each(tmp_path: Pat
 def test_whoever_is_slower_takes_the_next_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = create_run(tmp_path / "digits-1", {"seed": 1})
     found = iter([tmp_path / "digits-1", tmp_path / "digits-2"])  # the first was free when it was looked for
-    monkeypatch.setattr("populations.folder.next_run", lambda parent, dataset: next(found))
+    monkeypatch.setattr("populations.run_folder.folder.next_run", lambda parent, dataset: next(found))
     second = create_next_run(tmp_path, "digits", {"seed": 2})
     assert second.folder == tmp_path / "digits-2"
     assert json.loads((tmp_path / "digits-1" / "config.json").read_text()) == {"seed": 1}

@@ -22,14 +22,14 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.network import build
 from cgp.space import Space
-from evaluate.augment import Images
-from evaluate.checkpoint import ModelFolder, read_tensors
-from evaluate.data import load
+from evaluate.data.images import Images
+from evaluate.data.splits import load
+from evaluate.devices.place import Place
 from evaluate.files import BEST, LAST
-from evaluate.initialise import initialise
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
-from evaluate.place import Place
-from evaluate.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
+from evaluate.training.checkpoint import ModelFolder, read_tensors
+from evaluate.training.initialise import initialise
+from evaluate.training.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate, setting_of
 from harness import ROOT
 
@@ -481,7 +481,7 @@ def test_batch_statistics_keep_three_tenths_of_each_batch() -> None:
 def test_a_worker_on_a_gpu_would_choose_the_same_kernels_every_time_and_round_fp32_as_fp32() -> None:
     """These switches hold on machines without a GPU too; with one, test_gpu.py compares what comes of them."""
     script = (
-        "import torch; from torch.backends import cuda, cudnn; from evaluate.place import settle_process\n"
+        "import torch; from torch.backends import cuda, cudnn; from evaluate.devices.place import settle_process\n"
         "cudnn.deterministic, cudnn.benchmark = False, True\n"
         "settle_process('cpu')\n"
         "print(cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, cuda.matmul.allow_tf32)"

@@ -99,8 +99,8 @@ if __name__ == "__main__":
 
     import evolve
     import populations.__main__
-    import populations.composition
-    import populations.replaying
+    import populations.commands.replay
+    import populations.setup.composition
 
     start = multiprocessing.util.spawnv_passfds
     multiprocessing.util.spawnv_passfds = fork_server  # type: ignore[assignment]

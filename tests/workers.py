@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from evaluate import place
+from evaluate.devices import place
 from evaluate.worker import serve
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from evaluate.measures.subject import Measured, Subject
-from evaluate.train import outputs
+from evaluate.training.train import outputs
 
 
 def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator) -> Measured:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
-from evaluate.augment import Images
-from evaluate.data import Data
-from evaluate.numerics import Numerics
+from evaluate.data.images import Images
+from evaluate.data.splits import Data
+from evaluate.devices.numerics import Numerics
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,10 @@
+"""How a network is trained.
+
+train       network, images, recipe, seed -> learning curve
+initialise  weight initialisation by name
+inherit     weights taken over from a parent
+step        one training step, eager or as a CUDA graph
+checkpoint  weights that describe themselves, written atomically
+forecast    what a training will cost
+profile     where the time of an epoch goes
+"""

@@ -1,0 +1,160 @@
+"""Training, from a network and images to a learning curve. Reads top to bottom."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import lr_scheduler as schedules
+from torch.optim.lr_scheduler import LRScheduler
+
+from cgp.graph import Graph
+from cgp.network import build
+from evaluate.data.images import Images
+from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
+from evaluate.job import Recipe
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.initialise import initialise
+from evaluate.training.step import make_step
+
+Row = dict[str, float]
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What, beside network and images, decides the outcome of a training."""
+
+    recipe: Recipe
+    seed: int
+    numerics: Numerics
+    until: int | None = None  #: epoch after which to pause; None: train to the end
+
+
+def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
+    """Return the network of `graph` on its device, initialised by recipe and seed alone."""
+    torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
+    network = build(graph)
+    initialise(network, setting.recipe.init)
+    return setting.numerics.place(network)
+
+
+def train(
+    network: nn.Module, images: Images, validation: Images | None, setting: Setting, folder: ModelFolder
+) -> list[Row]:
+    """Train `network` in place and return the curve, one row per epoch.
+
+    Goes on from the last epoch in `folder`, up to the epoch where `setting` says to pause. Each
+    epoch's order and augmentation come from (seed, epoch) alone, so an interrupted training ends in
+    the same weights. Raises Diverged, or Interrupted when the run stops.
+    """
+    recipe = setting.recipe
+    batch = min(recipe.batch_size, len(images))
+    optimizer = make_optimizer(network, recipe)
+    steps = len(images) // batch
+    scheduler = make_schedule(optimizer, recipe, steps)
+    step = make_step(network, optimizer, recipe, setting.numerics)
+    curve = folder.resume(network, optimizer, scheduler)
+
+    while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
+        started = time.perf_counter()
+        row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[0])}
+        step.begin()
+        network.train()
+        for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
+            step(x, y)
+            scheduler.step()
+
+        loss, correct = step.sums()
+        row["train_loss"] = loss / steps
+        row["train_accuracy"] = correct / (steps * batch)
+        if validation is not None:
+            row |= {f"val_{name}": value for name, value in score(network, validation, setting).items()}
+        row["seconds"] = time.perf_counter() - started
+        if not all(map(math.isfinite, row.values())):
+            raise Diverged(f"epoch {len(curve) + 1}: loss is not finite")
+        curve.append(row)
+        folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
+    return curve
+
+
+@torch.no_grad()
+def score(network: nn.Module, images: Images, setting: Setting) -> dict[str, float]:
+    """Return `accuracy` (fraction) and `loss` (mean cross-entropy) of `network` on all `images`."""
+    correct = torch.zeros((), dtype=torch.int64, device=images.labels.device)
+    total = torch.zeros((), dtype=torch.float64, device=images.labels.device)
+    for logits, y in outputs(network, images, setting.numerics):
+        correct += (logits.argmax(1) == y).sum()
+        total += functional.cross_entropy(logits.float(), y, reduction="sum")
+    return {"accuracy": int(correct) / len(images), "loss": float(total) / len(images)}
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, images: Images, numerics: Numerics) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the logits (batch, classes) and the labels (batch,) of all `images`, in evaluation mode."""
+    network.eval()
+    for start in range(0, len(images), EVALUATION_BATCH):
+        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
+        with numerics.autocast():
+            logits = network(x)
+        yield logits, y
+
+
+def best_epoch(curve: list[Row]) -> Row:
+    """Return the row with the highest validation accuracy, the lower loss breaking ties.
+
+    Without validation that is the last row.
+    """
+    if "val_accuracy" not in curve[-1]:
+        return curve[-1]
+    return max(curve, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+
+
+def out_of_patience(curve: list[Row], patience: int) -> bool:
+    """Whether the best validation lies at least `patience` epochs back; never with patience 0."""
+    return bool(patience and curve) and len(curve) - best_epoch(curve)["epoch"] >= patience
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer; weight decay spares batch normalisation and biases."""
+    weights: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
+    others: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": recipe.weight_decay}]
+    groups.append({"params": others, "weight_decay": 0.0})
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.momentum > 0
+        return SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    kind = Adam if recipe.optimizer == "adam" else AdamW
+    return kind(groups, recipe.lr, fused=True)
+
+
+def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
+    """Return the recipe's schedule, stepped after each of `steps` batches of an epoch."""
+    total = recipe.epochs * steps
+    if recipe.schedule == "onecycle":
+        return schedules.OneCycleLR(optimizer, recipe.lr, total_steps=total + 1, cycle_momentum=False)
+    if recipe.schedule == "cosine":
+        return schedules.CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "sgdr":
+        return schedules.LambdaLR(optimizer, lambda step: _warm_restarts(15 * step / total))
+    if recipe.schedule == "step":
+        return schedules.MultiStepLR(optimizer, [round(0.6 * total)], gamma=0.1)
+    return schedules.ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+def _warm_restarts(fifteenths: float) -> float:
+    """Return the share of the highest rate after `fifteenths` of a run.
+
+    Loshchilov and Hutter 2016: cosine cycles that begin at 0, 1, 3 and 7, and each end at 0.001.
+    """
+    length = 2 ** min(3, int(math.log2(fifteenths + 1)))
+    position = (fifteenths + 1 - length) / length
+    return 0.001 + 0.999 * (1 + math.cos(math.pi * position)) / 2

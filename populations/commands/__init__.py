@@ -1,0 +1,6 @@
+"""What is asked of a run afterwards: the commands of `python -m populations` that use workers or torch.
+
+confirm  winners trained again on fresh seeds
+measure  a measure of trained models
+replay   score or train a model again, and say what came of it
+"""

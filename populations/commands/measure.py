@@ -1,0 +1,66 @@
+"""The command `measure`: a measure of trained models, through the pool and the store of their run."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cgp.errors import BadInput, did_you_mean
+from evaluate.job import Measure
+from populations.reading.frame import Model, Run, load
+from populations.record import Candidate
+from populations.search.asking import carry_out, worker_flags
+from populations.setup.config import Config
+
+
+def measure(run: Run, name: str, models: list[str], options: Mapping[str, Any], flags: list[str]) -> bool:
+    """Measure `models` (ids or `best`) of `run`, each once with these `options`; stage and measure have one name.
+
+    Returns whether all is done: False where the user has stopped it. Raises BadInput for a model without a score.
+    """
+    return carry_out(run.folder, flags, _candidates(run, name, [run.model(model) for model in models], options))
+
+
+def _candidates(run: Run, name: str, models: list[Model], options: Mapping[str, Any]) -> list[Candidate]:
+    known = run.measurements(name)
+    data, free = Config.of(run.config, run.folder).data(), run.next_number(name)
+    candidates = list[Candidate]()
+    generations = run.models.set_index("id")["generation"]
+    for model in models:
+        if model.result is None or model.result.status not in ("ok", "pruned"):
+            status = "open" if model.result is None else model.result.status
+            raise BadInput(
+                f"model {model.id}: its status is {status}; expected ok, so that it has weights to measure"
+            )
+        task = Measure(name, model.graph, str(model.folder), data, model.result.numerics["precision"], dict(options))
+        number = known.get((model.id, task.options_json))
+        if number is None:
+            number, free = free, free + 1
+        place = number, int(generations[model.id]), model.key
+        candidates.append(Candidate(*place, None, model.graph, stage=name, task=task))
+    return candidates
+
+
+def measured(run: Run, name: str, models: list[str]) -> pd.DataFrame:
+    """Return what `name` measured of `models`: model, options, metric, value."""
+    found = run.measures[run.measures["measure"] == name]
+    found = found[found["model"].isin([run.model(model).id for model in models])]
+    return found[["model", "options", "metric", "value"]].reset_index(drop=True)
+
+
+def measure_models(arguments: argparse.Namespace) -> int:
+    """Measure models and show the numbers; 0: done, 1: a measurement failed, 130: stopped."""
+    from evaluate.measures import MEASURES  # imports torch
+
+    if arguments.measure not in MEASURES:
+        hint = did_you_mean(arguments.measure, MEASURES)
+        raise BadInput(f"--measure: unknown {arguments.measure!r}{hint}; one of {', '.join(MEASURES)}")
+    models = arguments.models or ["best"]
+    if not measure(load(arguments.run), arguments.measure, models, {}, worker_flags(arguments)):
+        print("stopped; the same command goes on")
+        return 130
+    run = load(arguments.run)
+    table = measured(run, arguments.measure, models)
+    print(f"\n{table.drop(columns='options').to_string(index=False)}" if len(table) else "nothing was measured")
+    return 0 if table["model"].nunique() == len({run.model(model).id for model in models}) else 1

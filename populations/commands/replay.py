@@ -1,0 +1,101 @@
+"""The command `replay`: score or train a model again, and say what came of it."""
+
+import argparse
+
+from cgp.errors import BadInput
+from evaluate.data.splits import load as load_data
+from evaluate.job import recipe
+from evaluate.training.train import Diverged
+from populations.reading import replay
+from populations.reading.frame import Model, Run, load
+from populations.run_folder.journal import Journal
+from populations.run_folder.lock import Lock
+from populations.setup.config import Config, absolute
+from populations.setup.recorded import means_as_recorded, refuse_other_images
+from populations.terminal.progress import TrainingProgress
+
+
+def replay_model(arguments: argparse.Namespace) -> int:
+    """Score or train a model again; 0 where it is the same to the bit, 1 where it is not.
+
+    Raises BadInput, for a training that diverges too.
+    """
+    try:
+        return _replay(arguments)
+    except Diverged as error:
+        raise BadInput(str(error)) from error
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    run = load(arguments.run)
+    given = {name: getattr(arguments, name) for name in ("data_dir", "dataset")}
+    _take_images_from(run, absolute({name: value for name, value in given.items() if value is not None}))
+    model = run.model(arguments.model)
+    graph = model.graph
+    print(f"model {model.id}: depth {graph.depth}, {graph.conv_layers} convolutions, {graph.params:,} parameters")
+    if arguments.recipe:
+        if arguments.retrain or arguments.test:
+            raise BadInput("--recipe: trains by another recipe, then tests; expected neither --retrain nor --test")
+        return _polish(run, model, arguments)
+    if arguments.epochs:
+        raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
+    if arguments.compile:
+        raise BadInput("--compile: goes with --recipe NAME; a replay computes as recorded")
+    if arguments.retrain:
+        with TrainingProgress(len(model.result.curve) if model.result else 0) as progress:
+            again = replay.retrain(run, model, progress)
+    else:
+        again = replay.rescore(run, model)
+    for line in again.stretches:
+        print(f"recorded  {line}")
+    for name, scores in (("recorded", again.recorded), ("repeated", again.repeated)):
+        print(f"{name}  " + "  ".join(f"{metric} {value!r}" for metric, value in scores.items()))
+    if again.weights_equal is not None:
+        print(f"weights   {'equal' if again.weights_equal else 'differ'}")
+    print("identical to the bit" if again.identical else "NOT identical; what differs in how it was computed:")
+    for difference in again.differences or ([] if again.identical else ["nothing that is recorded"]):
+        print(f"  {difference}")
+    if arguments.test:
+        _test(run, model)
+    return 0 if again.identical else 1
+
+
+def _take_images_from(run: Run, moved: dict[str, str]) -> None:
+    """Use the images of `run` where the flags in `moved` say that they are now. Raises BadInput for other images."""
+    if not moved:
+        return
+    recorded = Config.of(run.config, run.folder).values
+    name = str(moved.get("dataset", recorded["dataset"]))
+    if not means_as_recorded("dataset", recorded["dataset"], name):
+        raise BadInput(f"--dataset {name}: differs from the run's {recorded['dataset']}; leave it out")
+    if "data_dir" in moved and name.startswith("folder:"):
+        raise BadInput(f"--data-dir: has no effect on {name}; say where its images are now by --dataset folder:PATH")
+    found = load_data(Config(recorded | moved).data())
+    asked = " ".join(f"--{flag.replace('_', '-')} {value}" for flag, value in moved.items())
+    refuse_other_images(run.config, found.fingerprint, run.folder, asked)
+    run.config |= moved
+
+
+def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:
+    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    chosen = recipe(arguments.recipe, **changes)
+    print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
+    with TrainingProgress(chosen.epochs) as progress:
+        found, folder = replay.polish(run, model, chosen, arguments.compile, progress)
+    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images, scored once at the end)")
+    print(f"weights: {folder}")
+    return 0
+
+
+def _test(run: Run, model: Model) -> None:
+    found = replay.test_score(run, model)
+    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images; selection never saw them)")
+    try:
+        lock = Lock(run.folder)
+    except (BadInput, OSError) as error:
+        print(f"not recorded: {error}")
+        return
+    journal = Journal(run.folder / "run.sqlite", writable=True, begun=True)
+    journal.add_metrics(model.key, {f"test_{name}": value for name, value in found.items()})
+    journal.close()
+    lock.release()

@@ -1,0 +1,250 @@
+"""A run as pandas tables. No torch.
+
+Accuracies are fractions, ids are unique prefixes of hashes, what is missing is empty (never 0).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cgp.errors import BadInput
+from cgp.graph import Graph
+from evaluate.job import Key, Result
+from populations.reading.columns import COLUMNS
+from populations.run_folder.folder import read_json
+from populations.run_folder.journal import LAST_ATTEMPT, Journal
+from populations.run_folder.lock import is_held
+from populations.setup.recorded import require
+
+MODEL_COLUMNS = tuple(name for name in COLUMNS if name != "test_accuracy")
+
+
+def _metric(name: str) -> str:
+    return f"(select value from metrics where job = r.job and attempt = r.attempt and name = '{name}') as {name}"
+
+
+_MODELS = f"""
+select j.id, j.stage, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
+    j.depth, j.conv_layers, j.params, j.flops, j.receptive_field, {_metric("val_accuracy")}, {_metric("val_loss")},
+    r.epochs, r.seconds, r.peak_memory_mb, j.seed, o.id as same_as, r.scratch_share,
+    {_metric("train_accuracy")},
+    (select value from metrics where job = coalesce(r.same_as, j.job) and name = 'test_accuracy'
+        order by attempt desc limit 1) as test_accuracy
+from jobs j
+left join jobs p on p.job = j.parent
+left join results r on r.job = j.job
+left join results later on later.job = r.job and later.attempt = r.attempt + 1
+left join jobs o on o.job = r.same_as
+where later.job is null and j.measure is null"""  # so r is the last attempt
+_IN_ORDER = " order by j.stage <> 'search', j.stage <> 'final', j.stage, j.number"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a run, with what is needed to build and judge it again."""
+
+    id: str
+    key: Key
+    seed: int
+    graph: Graph
+    result: Result | None
+    folder: Path
+
+
+class Run:
+    """A run folder, opened to be read; it may be searching still."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open `folder`. Raises BadInput where it is no run, or of another format."""
+        self.folder = folder
+        if not folder.is_dir():
+            raise BadInput(f"{folder}: no such run folder; see: python -m populations list")
+        self._journal = Journal(folder / "run.sqlite")
+        self.config: dict[str, Any] = read_json(folder / "config.json")
+        require(self.config, ("function_set",), folder)
+        self._shared = shared(
+            folder, self.config.get("family") or self.config["function_set"], self.config.get("dataset")
+        )
+
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        """One row per job: see `populations.reading.columns`; `test_accuracy` where a test was asked for."""
+        return _typed(self._journal.tuples(_MODELS + _IN_ORDER), self._shared)
+
+    def population(self, generation: int) -> pd.DataFrame:
+        """Return the population after `generation`, best first. Raises BadInput if there is none."""
+        return population(self._journal, generation, self._shared)
+
+    @cached_property
+    def generations(self) -> pd.DataFrame:
+        """One row per finished generation: networks, best, median, min_depth, max_depth, failed."""
+        rows = self._journal.select("select * from generations order by generation")
+        return pd.DataFrame([self._journal.parsed(row["statistics"]) for row in rows])
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row per model and epoch: id, epoch, lr, train_loss, train_accuracy, val_accuracy, val_loss, seconds."""
+        rows = self._journal.select(
+            f"select id, detail from ({LAST_ATTEMPT}) join results using (job, attempt) "
+            f"join details using (job, attempt) join jobs j using (job) where same_as is null{_IN_ORDER}"
+        )
+        return pd.DataFrame(
+            [{"id": row["id"]} | point for row in rows for point in self._journal.parsed(row["detail"])["curve"]]
+        )
+
+    @cached_property
+    def sessions(self) -> pd.DataFrame:
+        """One row per session of a driver, up to its last word: started, slots, startup, wall, busy.
+
+        Times are in seconds; `busy` is of all slots together, by the status that their jobs ended in.
+        """
+        columns = ["started", "slots", "startup", "wall", "busy"]
+        rows = self._journal.tuples(f"select {', '.join(columns)} from sessions order by session")
+        table = pd.DataFrame(rows, columns=columns)
+        return table.assign(busy=table["busy"].map(self._journal.parsed))
+
+    @cached_property
+    def measures(self) -> pd.DataFrame:
+        """One row per number that was measured: model (id), stage, measure, options, metric, value."""
+        columns = ["model", "stage", "measure", "options", "metric", "value"]
+        rows = self._journal.tuples(
+            "select p.id, j.stage, j.measure, t.options, m.name, m.value from jobs j join jobs p on p.job = j.parent "
+            f"join tasks t on t.job = j.job join ({LAST_ATTEMPT}) r on r.job = j.job "
+            "join metrics m on m.job = j.job and m.attempt = r.attempt where j.measure is not null "
+            "order by j.stage, j.number, m.name"
+        )
+        return pd.DataFrame(rows, columns=columns)
+
+    def measurements(self, stage: str) -> dict[tuple[str, str], int]:
+        """Return the number of each job of a measuring `stage`, by the model's id and its options as JSON.
+
+        One that failed is left out, and is measured again.
+        """
+        query = f"""select p.id, t.options, j.number from jobs j join jobs p on p.job = j.parent
+            join tasks t on t.job = j.job left join ({LAST_ATTEMPT}) a on a.job = j.job
+            left join results r on r.job = j.job and r.attempt = a.attempt
+            where j.stage = ? and j.measure is not null and coalesce(r.status, 'ok') = 'ok'"""
+        return {(identity, options): number for identity, options, number in self._journal.tuples(query, stage)}
+
+    def next_number(self, stage: str) -> int:
+        """Return the first number of `stage` that no job has."""
+        return self._journal.next_number(stage)
+
+    @cached_property
+    def polished(self) -> pd.DataFrame:
+        """One row per model and recipe of `replay --recipe`: id, recipe, epochs, test_accuracy, test_loss."""
+        rows = []
+        for path in sorted(self.folder.glob("models/*/polish-*/polish.json")):
+            about = read_json(path)
+            chosen, test = about["job"]["recipe"], about["test"]
+            row = (about["job"]["id"], chosen["name"], chosen["epochs"], test["accuracy"], test["loss"])
+            rows.append(row)
+        return pd.DataFrame(rows, columns=["id", "recipe", "epochs", "test_accuracy", "test_loss"])
+
+    @property
+    def state(self) -> str:
+        """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`."""
+        if is_held(self.folder):
+            return "running"
+        wanted = self.config.get("generations", 0) + bool(self.config.get("inherit"))  # with a final ranking
+        done = len(self._journal.tuples("select generation from generations"))
+        return "finished" if done >= wanted else "stopped"
+
+    @cached_property
+    def lineage(self) -> pd.DataFrame:
+        """One row per model: id, parent (empty for a draw), job, generation, status, depth, val_accuracy."""
+        return self.models[["id", "parent", "job", "generation", "status", "depth", "val_accuracy"]]
+
+    def ancestors(self, identity: str) -> pd.DataFrame:
+        """Return the lineage of one model, from the first ancestor to the model itself."""
+        by_id = self.lineage.set_index("id", drop=False)
+        line = list[Any]()
+        now: Any = identity
+        while isinstance(now, str):
+            line.append(by_id.loc[now])
+            now = by_id.loc[now, "parent"]
+        return pd.DataFrame(line[::-1])
+
+    def identity(self, name: str) -> str:
+        """Return the id of the model `best`, or of the one whose id begins with `name`.
+
+        Raises BadInput where none or several do.
+        """
+        if not name:
+            raise BadInput("model '': names none; expected `best` or the beginning of an id")
+        if name == "best":
+            link = self.folder / "best"
+            if not link.is_symlink():
+                raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
+            name = link.readlink().name
+        query = "select id from jobs where id between ? and ? || 'g' limit 4"  # g: behind every hexadecimal digit
+        rows = self._journal.select(query, name, name)
+        if len(rows) != 1:
+            found = ", ".join(row["id"] for row in rows[:3]) or "none"
+            raise BadInput(
+                f"model {name!r} of {self.folder}: found {found}; expected `best` or the beginning of one "
+                "id (see: python -m populations show RUN)"
+            )
+        return str(rows[0]["id"])
+
+    def model(self, name: str) -> Model:
+        """Return the model that `name` means, see `identity`.
+
+        A model that took over another's result stands for that other one.
+        """
+        query = """select * from jobs join tasks using (job) where job = (
+            select coalesce(max(same_as), jobs.job) from jobs left join results using (job)
+            where id = ?)"""
+        row = self._journal.select(query, self.identity(name))[0]
+        graph = Graph.from_json(self._journal.parsed(row["graph"]))
+        key = Key(row["stage"], row["number"])
+        folder = self.folder / "models" / row["id"]
+        return Model(row["id"], key, row["seed"], graph, self._journal.latest_result(key), folder)
+
+
+def load(folder: str | Path) -> Run:
+    """Open a run folder for reading: `.models .generations .curves .lineage .polished` are DataFrames."""
+    return Run(Path(folder))
+
+
+def shared(folder: Path, function_set: str, dataset: str | None) -> dict[str, str | None]:
+    """Return the columns that are the same for every model of a run."""
+    return {"function_set": function_set, "run": folder.absolute().name, "dataset": dataset}
+
+
+def population(journal: Journal, generation: int, shared: dict[str, str | None]) -> pd.DataFrame:
+    """Return the population after `generation`, best first, with `shared` columns.
+
+    Raises BadInput if there is none.
+    """
+    rows = journal.select("select stage, members from generations where generation=?", generation)
+    if not rows:
+        done = journal.select("select count(*) as n from generations")[0]["n"]
+        raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
+    members = journal.parsed(rows[0]["members"])
+    marks = ",".join("?" * len(members))
+    place = {number: n for n, number in enumerate(members)}
+    found = journal.tuples(f"{_MODELS} and j.stage = ? and j.number in ({marks})", rows[0]["stage"], *members)
+    return _typed(sorted(found, key=lambda row: place[row[_JOB]]), shared)
+
+
+def _typed(rows: list[tuple[Any, ...]], shared: dict[str, str | None]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=_COLUMNS).astype(_TYPES)
+    for name in (column for column in MODEL_COLUMNS if column in shared):
+        table.insert(MODEL_COLUMNS.index(name), name, shared[name])
+    return table if table["test_accuracy"].notna().any() else table.drop(columns="test_accuracy")
+
+
+_COLUMNS = [name for name in MODEL_COLUMNS if name not in ("function_set", "run", "dataset")] + ["test_accuracy"]
+_JOB = _COLUMNS.index("job")
+_TYPES = {
+    **dict.fromkeys(("job", "generation", "depth", "conv_layers", "params", "flops"), "int64"),
+    **dict.fromkeys(("receptive_field", "seed"), "int64"),
+    **dict.fromkeys(("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "scratch_share"), "float64"),
+    **dict.fromkeys(("train_accuracy", "test_accuracy"), "float64"),
+    **dict.fromkeys(("parent", "same_as"), "string"),
+    "epochs": "Int64",
+}

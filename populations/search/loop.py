@@ -1,0 +1,81 @@
+"""The loop of a search, and of all other work that is put through its pool and its store. No torch.
+
+A strategy is asked for candidates, their jobs are trained or measured, and it is told of the results.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cgp.errors import BadInput
+from evaluate.job import Job, Result
+from evaluate.pool.pool import NoSlotLeft, Pool
+from populations.search.observers import Observers
+from populations.search.outlook import Outlook
+from populations.search.schedule import Schedule
+from populations.search.stop import Stop
+from populations.strategies import Strategy
+
+if TYPE_CHECKING:
+    from populations.run_folder.store import Store
+
+
+def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", observers: Observers) -> bool:
+    """Ask, train, tell, until `breeding` is done (True) or the user stops (False)."""
+    stop = Stop(store)
+    outlook = Outlook(schedule, pool, breeding, store.plan.recipe.epochs)
+    while not breeding.done and not (stop.asked and not pool.busy):
+        for candidate in schedule.longest_first([] if stop.asked else breeding.ask(pool.free - len(schedule))):
+            if job := store.open(candidate):  # written before it is sent
+                schedule.add(job)
+                fill(pool, schedule, stop)  # before the rest is written
+        # A training that pauses at a rung has not ended yet.
+        ended = [(job, final) for job, result in settled(pool, store) if (final := schedule.end(job, result))]
+        ended += schedule.prunings()
+        fill(pool, schedule, stop)  # before results are written: no slot waits for that
+        store.note_usage(pool.usage())  # on the disk with the results that follow
+        for job, result in ended:
+            store.close(job, result)
+        for record in store.news():  # from the pool, the journal or the cache
+            schedule.hear(record)
+            observers.told(record)
+            for finished in breeding.tell(record):
+                store.snapshot(finished)
+                observers.generation(finished)
+            store.set_best(breeding.best, record)
+        if stop.asked:
+            observers.stopping()
+        observers.update(outlook)
+    return breeding.done
+
+
+def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
+    """Send what waits to the free slots, unless the user has asked to stop."""
+    while schedule and pool.free and not stop.asked:
+        pool.submit(schedule.pop())
+
+
+def retry_failed(pool: Pool, store: "Store", observers: Observers) -> None:
+    """Train again, before the search goes on, what did not end ok in finished generations."""
+    jobs, stop = store.retry_failed(), Stop(store)
+    while (jobs and not stop.asked) or pool.busy:
+        while jobs and pool.free and not stop.asked:
+            pool.submit(jobs.pop())
+        ended = list(settled(pool, store))
+        if stop.asked:
+            observers.stopping()
+        store.note_usage(pool.usage())
+        for job, result in ended:
+            store.close_retry(job, result)
+
+
+def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
+    """Yield jobs that ended. One that was stopped, by the user, disk, images or the last slot, stays open."""
+    try:
+        ended = pool.settle(0) if store.has_news else pool.settle()
+    except NoSlotLeft as error:
+        raise BadInput(f"{error}, then --resume {store.folder}") from error
+    for job, result in ended:
+        if result.status != "interrupted":
+            yield job, result
+        elif result.error:
+            raise BadInput(f"{result.error}, then --resume {store.folder}")

@@ -1,0 +1,160 @@
+"""What a configuration becomes: a strategy, images, workers, and the run folder opened for a session."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cgp.families import family
+from evaluate.data.splits import Data, load
+from evaluate.fitness import objectives
+from evaluate.pool.executors import await_ready
+from evaluate.pool.pool import Pool
+from evaluate.pool.usage import Usage
+from evaluate.worker import evaluate
+from populations.record import Candidate
+from populations.run_folder.folder import create_next_run, create_run, note_session, read_json, write_json
+from populations.run_folder.store import Plan, Store
+from populations.search.racing import Race, rungs_of
+from populations.search.schedule import Schedule
+from populations.setup.config import Config
+from populations.setup.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
+from populations.setup.recorded import refuse_other_images
+from populations.setup.workplace import Workplace, workplace
+from populations.strategies import FinalRanking, Settings, Strategy, Sweep, strategy
+from populations.terminal.screen import Screen
+
+
+class Composed(NamedTuple):
+    """What a search is made of before it has workers."""
+
+    place: Workplace
+    breeding: Strategy
+    plan: Plan
+    data: Data
+    race: Race | None
+    milliseconds: dict[str, float]  #: of a training step, by which the precision was chosen; empty without a choice
+
+    def need(self, device: str) -> int:
+        """Predict the bytes of a worker on `device`."""
+        return worker_bytes(self.breeding, self.plan, self.data, device)
+
+
+class Opened(NamedTuple):
+    """What the loop of a search drives."""
+
+    breeding: Strategy
+    schedule: Schedule
+    pool: Pool
+    store: Store
+
+
+def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Candidate] = ()) -> Composed:
+    """Return what breeds, what every job has in common, and the images, or raise BadInput.
+
+    It is raised for a run that is resumed on other images, too. Where candidates are `asked` for, nothing is bred.
+    """
+    recipe, spec = config.recipe(), config.data()
+    place.refuse(recipe)
+    goals = objectives(config.objectives)
+    data = load(spec, config.download)
+    if config.resume:
+        recorded = read_json(config.resume / "config.json")
+        refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
+    space = config.space(data.shape, len(data.classes))
+    precision, milliseconds = place.precision(recipe.precision)
+    recipe = dataclasses.replace(recipe, precision=precision)
+    sizes = (config.population, config.offspring, config.generations)
+    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
+    plan = Plan(
+        space,
+        recipe,
+        spec,
+        config.seed,
+        not config.re_evaluate,
+        config.keep,
+        config.inherit,
+        data.fingerprint,
+        config.family,
+    )
+    breeding = _breeding(config, settings, data, asked)
+    raced = config.racing and not isinstance(breeding, Sweep)
+    rungs = rungs_of(config.rungs, recipe) if raced else ()
+    screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
+    race = Race(rungs, config.population) if rungs else None
+    return Composed(place, breeding, plan, data, race, milliseconds)
+
+
+def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
+    if asked:
+        return Sweep(settings, asked)
+    if config.family:
+        known = family(config.family, data.shape, len(data.classes)).values()
+        return Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
+    breeding = strategy(config.strategy, settings)
+    return FinalRanking(breeding) if config.inherit else breeding
+
+
+def preview(config: Config, screen: Screen) -> str:
+    """Return what `--profile` or `--dry-run` shows."""
+    with workplace(config, screen) as place:
+        made = compose(config, screen, place)
+        if config.profile:
+            return first_profile(made.breeding, made.plan, made.data, place.devices[0])
+        _, workers = place.workers(config, made.plan.recipe.precision, made.need, screen)
+        return dry_run(made.breeding, made.plan, made.data, made.race, place.devices[0], workers)
+
+
+@contextlib.contextmanager
+def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> Iterator[Opened]:
+    """Start the workers, forecast the search and open its run; in the end stop them and close it.
+
+    Where candidates are `asked` for, their jobs are written to the run at once and no search goes on.
+    Raises BadInput where one of these cannot be.
+    """
+    with workplace(config, screen) as place:
+        made = compose(config, screen, place, asked)
+        breeding, plan, data = made.breeding, made.plan, made.data
+        slots = place.slots(config, plan.recipe.precision, made.need, screen)
+        with Pool(slots, evaluate, config.timeout, screen.line, place.cluster) as pool:
+            found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
+            trains = not asked or any(candidate.task is None for candidate in asked)
+            forecast = foretell(breeding, plan, data, made.race, slots) if trains else None
+            store = open_session(config, made, found, pool.usage())
+            try:
+                if place.cluster:
+                    place.cluster.look_in(store.folder.absolute())
+                store.enter(asked)
+                screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
+                screen.begin(breeding.total, bar=config.executor != "serial")
+                if trains:
+                    wanted = search_bytes(breeding, plan, len(slots))
+                    screen.folder(store.folder, wanted, str(forecast) if forecast else None)
+                if forecast and forecast.warning:
+                    screen.line(forecast.warning)
+                yield Opened(breeding, Schedule(made.race, forecast.cost if forecast else None), pool, store)
+            finally:
+                store.end()
+
+
+def open_session(config: Config, made: Composed, workers: list[dict[str, Any]], startup: Usage) -> Store:
+    """Create the run, or go on with one, and note what this session runs with: `workers`, up after `startup`.
+
+    Raises BadInput where the folder is taken or cannot be written.
+    """
+    plan = made.plan
+    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": made.data.fingerprint}
+    resolved = config.resolved(plan.recipe) | decided
+    if config.resume:
+        store = Store(config.resume, plan)
+        write_json(store.folder / "config.json", resolved)  # more generations, say
+    else:
+        if config.run is not None:
+            lock = create_run(Path(config.run), resolved)
+        else:
+            lock = create_next_run(Path("runs"), config.dataset, resolved)
+        store = Store(lock.folder, plan, lock)
+    store.note_usage(startup)
+    note_session(store.folder, config.seed, workers, made.milliseconds)
+    return store

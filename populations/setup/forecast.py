@@ -1,0 +1,209 @@
+"""Before a search begins: a drawn population as a table, and what the whole will cost."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import pandas as pd
+
+from cgp.graph import Graph
+from evaluate.data.splits import Data
+from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
+from evaluate.devices.place import settle_process
+from evaluate.devices.probe import remembered
+from evaluate.memory.footprint import PROCESS_BYTES, predicted_bytes
+from evaluate.pool.slot import Slot
+from evaluate.training.forecast import Sample, TimedStep, forecast_bytes, time_steps
+from evaluate.training.profile import profile
+from evaluate.training.train import Setting
+from populations.run_folder.store import Plan
+from populations.search.cost import CostModel, Point, fit
+from populations.search.racing import Race, expected_epochs, passing_share
+from populations.strategies import Strategy
+from populations.terminal.spoken import between, duration, size
+
+_SAMPLE = 32  # draws that stand for a whole search
+_MARGIN = 2  # on a CPU a training's resident memory was 1.0 to 1.8 times the prediction (7 networks, sgd, adam)
+_ALONE, _EACH = 4, 3  # graphs that a dry run times, and that each worker of a search times beside the others
+_TIMING_S, _PATIENCE_S = 3.0, 60.0  # that timing should take, and may take where one step is long
+_FORWARD = 1 / 3  # of a training step's time is the forward pass, all that validation takes
+_LOW, _HIGH = 0.8, 1.8  # of the forecast; searches of four kinds took 0.9 to 1.5 times their forecast in CPU time
+_LONG = 0.1  # share of a search's time from which one network is worth a warning, ...
+_UNLIKE = 3  # ... where it takes so many times as long as the average one
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a search is expected to take, before it begins."""
+
+    cost: CostModel
+    sample: Sequence[Graph]  #: draws that stand for its networks
+    epochs: int  #: of a training that runs to its end
+    expected: float  #: epochs of all trainings together, with what a race ends early
+    workers: int
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, where no slot ever waits and no graph is met twice."""
+        return self.expected * self._mean / self.workers
+
+    @property
+    def _mean(self) -> float:
+        return sum(map(self.epoch, self.sample)) / len(self.sample)
+
+    def epoch(self, graph: Graph) -> float:
+        """Return the seconds that an epoch of `graph` takes in a slot, with its share of what is no training."""
+        return self.cost.expected(graph) * self.cost.overhead
+
+    def __str__(self) -> str:
+        """Say the time, as a range."""
+        return f"about {between(_LOW * self.seconds, _HIGH * self.seconds)}"
+
+    @property
+    def warning(self) -> str | None:
+        """Two lines that say so where a single network would take much of the search's time; else None."""
+        taken = max(map(self.epoch, self.sample)) * self.epochs
+        share = taken / max(1e-9, self.seconds * self.workers)
+        if share <= _LONG or taken <= _UNLIKE * self._mean * self.epochs:
+            return None
+        twice = 2 * median(graph.flops for graph in self.sample)
+        return (
+            f"the slowest of {len(self.sample)} draws trains for about {duration(taken)}, "
+            f"{share:.0%} of all training\n"
+            f"(--max-flops {float(f'{twice:.1e}'):.0f} leaves such networks out)"
+        )
+
+
+def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race | None, slots: Sequence[Slot]) -> Forecast | None:
+    """Let the workers time training steps and return what the search is expected to take.
+
+    They do so at once, each with some of the graphs: so they are as slow as they will be beside each other.
+    None where one of them fails at it, which the search will meet in its own time.
+    """
+    sample = strategy.sample(_SAMPLE)
+    parts = _parts(sample, len(slots), _EACH)
+    asked = [_to_time(part, plan, data, slot.device) for part, slot in zip(parts, slots, strict=True)]
+    try:
+        futures = [slot.submit(time_steps, one) for slot, one in zip(slots, asked, strict=True)]
+        timed = [step for future in futures for step in future.result(_PATIENCE_S)]
+    except (RuntimeError, TimeoutError):
+        return None
+    return _forecast(timed, sample, strategy, plan, data, race, len(slots))
+
+
+def _to_time(graphs: tuple[Graph, ...], plan: Plan, data: Data, device: str) -> Sample:
+    return Sample(graphs, plan.recipe, len(data.splits["train"]), device.partition(":")[0], _TIMING_S)
+
+
+def _forecast(
+    timed: Sequence[TimedStep],
+    sample: Sequence[Graph],
+    strategy: Strategy,
+    plan: Plan,
+    data: Data,
+    race: Race | None,
+    workers: int,
+) -> Forecast:
+    share = passing_share(strategy.total, race.window) if race else 1.0
+    rungs, epochs = race.rungs if race else (), plan.recipe.epochs
+    each = expected_epochs(rungs, epochs, share)
+    stretches = sum(share**n for n in range(len(rungs) + 1))
+    cost = _cost_model(timed, sample, plan, data, stretches / each)
+    expected = (strategy.total - strategy.unraced) * each + strategy.unraced * epochs
+    return Forecast(cost, sample, epochs, expected, workers)
+
+
+def _parts(sample: Sequence[Graph], workers: int, each: int) -> list[tuple[Graph, ...]]:
+    """Return `each` graphs for each of `workers`, cheapest first, who together cover the range of costs evenly."""
+    ranked = sorted(sample, key=lambda graph: graph.flops)
+    places = [[(part + (worker + 0.5) / workers) / each for part in range(each)] for worker in range(workers)]
+    return [tuple(ranked[int(place * len(ranked))] for place in mine) for mine in places]
+
+
+def _cost_model(
+    timed: Sequence[TimedStep], sample: Sequence[Graph], plan: Plan, data: Data, starts: float
+) -> CostModel:
+    """Return the cost model of an epoch that follows from timed steps; a training starts `starts` times an epoch."""
+    points = [Point(t.graph.flops * t.batch / 1e9, t.graph.conv_layers, t.seconds) for t in timed]
+    per_gflop, per_layer = fit(points)
+    train, validation = (len(data.splits[name]) for name in ("train", "validation"))
+    batch = min(plan.recipe.batch_size, train)
+    images = train // batch * batch + _FORWARD * validation
+    steps = train // batch + _FORWARD * validation / EVALUATION_BATCH
+    foretold = [
+        Point(g.flops / 1e9, g.conv_layers, per_gflop * g.flops / 1e9 * images + per_layer * g.conv_layers * steps)
+        for g in sample
+    ]
+    startup = sum(t.startup for t in timed) / len(timed)
+    epoch = sum(point.seconds for point in foretold) / len(foretold)
+    return CostModel(foretold, 1 + starts * startup / epoch)
+
+
+def population_table(strategy: Strategy, plan: Plan, forecast: Forecast) -> pd.DataFrame:
+    """Return generation 0 as it would be drawn: depth, costs, seconds of a whole training and MB forecast for each.
+
+    Asks `strategy`, which is then no longer fresh.
+    """
+    graphs = [candidate.graph for candidate in strategy.ask(strategy.size(0))]
+    return pd.DataFrame(
+        {
+            "depth": [graph.depth for graph in graphs],
+            "conv_layers": [graph.conv_layers for graph in graphs],
+            "params": [graph.params for graph in graphs],
+            "mflops": [round(graph.flops / 1e6, 1) for graph in graphs],
+            "receptive_field": [graph.receptive_field for graph in graphs],
+            "seconds": [round(forecast.epoch(graph) * forecast.epochs, 1) for graph in graphs],
+            "mbytes": [round(forecast_bytes(graph, plan.recipe) / 1e6, 1) for graph in graphs],
+        }
+    )
+
+
+def dry_run(strategy: Strategy, plan: Plan, data: Data, race: Race | None, device: str, workers: int) -> str:
+    """Return the table, what the search would cost with `workers`, and which blocks the limits turned away.
+
+    The table's seconds are of whole trainings, as a worker would take them.
+    """
+    settle_process(device)
+    sample = strategy.sample(_SAMPLE)
+    timed = time_steps(_to_time(_parts(sample, 1, _ALONE)[0], plan, data, device))
+    forecast = _forecast(timed, sample, strategy, plan, data, race, workers)
+    table = population_table(strategy, plan, forecast)
+    lines = [
+        f"{table.to_string(index=False)}\n",
+        f"{strategy.total} networks, {forecast} on {workers} worker{'s' * (workers > 1)}, "
+        f"{size(search_bytes(strategy, plan, workers))} of checkpoints",
+        f"block genes turned away by limits: {dict(strategy.turned_away)}",
+    ]
+    return "\n".join(lines + ([forecast.warning] if forecast.warning else []))
+
+
+def first_profile(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
+    """Train the first network that would be drawn for one epoch, as a worker does; return where time went."""
+    kind, precision = device.partition(":")[0], plan.recipe.precision
+    settle_process(device)
+    graph = strategy.ask(1)[0].graph
+    found = profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
+    return f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {kind}, {precision}\n\n{found}"
+
+
+def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
+    """Estimate the bytes of all checkpoints from draws of the space; evolved networks may differ.
+
+    With `--keep best` only the best network's and those in training lie on disk.
+    """
+    sample = strategy.sample(_SAMPLE)
+    mean = sum(forecast_bytes(graph, plan.recipe) for graph in sample) / len(sample)
+    return round(mean * (strategy.total if plan.keep == "all" else workers + 1))
+
+
+def worker_bytes(strategy: Strategy, plan: Plan, data: Data, device: str) -> int:
+    """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
+    sample = sorted(strategy.sample(_SAMPLE), key=lambda graph: graph.flops)
+    median = sample[len(sample) // 2]
+    kind = device.partition(":")[0]
+    images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
+    asked = {"graph": median.id, "recipe": dataclasses.asdict(plan.recipe)}
+    # Remembered, since torch takes two seconds to import what predicts.
+    found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
+    return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])

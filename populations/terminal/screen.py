@@ -1,0 +1,172 @@
+"""What a search shows while it runs: plain lines, and below them on a terminal how far it is."""
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from evaluate.job import Job
+from populations.record import Generation, Record
+from populations.search.observers import Observer
+from populations.search.outlook import Standing
+from populations.strategies import Strategy
+from populations.terminal.programs import populations_command, search_command
+from populations.terminal.spoken import duration, size
+
+_SLOTS = 8  # slots that have a line of their own
+_HEAD_EVERY = 20  # generations
+_HEAD = "gen  best so far    ok  pruned  failed  median of ok  survivors' depth      time"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+
+
+class Screen(Observer):
+    """Prints to standard output; use it as a context manager, which takes the bar away in the end."""
+
+    def __init__(self, total: int = 0, quiet: bool = False) -> None:
+        """Begin to show a search of `total` networks, where that is known already; a `quiet` screen shows nothing."""
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+        self.total = total
+        self._done = self._failed = self._rows = 0
+        self._started = self._began = time.monotonic()
+        self._live = Live(console=self.console, auto_refresh=False, transient=True)
+
+    def doing(self, text: str) -> None:
+        """Say what is being done before the search begins."""
+        self.line(text)
+
+    def images(self, name: str, train: int, validation: int) -> None:
+        """Show how many images of the dataset `name` networks are trained and validated on."""
+        self.line(f"{name}: train {train:,} images, validation {validation:,}")
+
+    def slots(self, slots: list[tuple[str, dict[str, Any]]]) -> None:
+        """Show where jobs will run: a line for each (name of slot, what its worker said)."""
+        self.line(f"{'slot':8} {'device':6} {'precision':9} {'threads':7} {'process':>8}  {'computes with'}")
+        for name, found in slots:
+            what = f"{found['device_name']} {found['instruction_set'] or ''}".strip()
+            self.line(
+                f"{name:8} {found['device']:6} {found['precision']:9} {found['threads']:<7} {found['pid']:>8}  {what}"
+            )
+
+    def folder(self, run: Path, wanted: int, forecast: str | None = None) -> None:
+        """Show where the run is kept, how long it will take, and the bytes that it will want beside those free."""
+        told = f"{forecast}, " if forecast else ""
+        disk = f"{size(wanted)} on disk ({size(shutil.disk_usage(run).free)} free)"
+        self.line(f"{run}: {self.total} network{'s' * (self.total != 1)}, {told}{disk}")
+
+    def begin(self, total: int, bar: bool = True) -> None:
+        """Let the search of `total` networks begin, in this session, and the bar where one is wanted."""
+        self.total, self._began = total, time.monotonic()
+        if bar and self.console.is_terminal and not self.console.quiet:
+            self._live.start()
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """Show one line, above the bar where there is one."""
+        self.console.print(text, markup=False, style=style)
+
+    def told(self, record: Record) -> None:
+        """Count a finished network, and show why where it did not end ok."""
+        self._done += 1
+        if record.result.status not in ("ok", "pruned"):
+            self._failed += 1
+            log = f" (log: {record.result.log})" if record.result.log else ""
+            self.line(f"  {record.id} {record.result.status}: {record.result.error}{log}", "red")
+
+    def generation(self, generation: Generation) -> None:
+        """Show a finished generation as a row of a table, whose head comes again now and then.
+
+        `ok`, `pruned` and `failed` count its networks, the median is of those that ended ok, the best is of all so
+        far, and the depth is of the population that survives.
+        """
+        if self._rows % _HEAD_EVERY == 0:
+            self.line(_HEAD)
+        self._rows += 1
+        s = generation.statistics
+        depths = "-" if s["min_depth"] is None else f"{s['min_depth']}..{s['max_depth']}"
+        ok = s["networks"] - s["pruned"] - s["failed"]
+        self.line(
+            f"{generation.number:3}  {_number(s['best_so_far']):>11}  {ok:4}  {s['pruned']:6}  {s['failed']:6}  "
+            f"{_number(s['median']):>12}  {depths:>16}  {duration(time.monotonic() - self._started):>8}"
+        )
+
+    def stopping(self) -> None:
+        """Say that the search was asked to stop and what it does about that."""
+        self.line("stopping after this epoch; again to stop now", "yellow")
+
+    def update(self, standing: Standing) -> None:
+        """Show how far the search is, how long it still takes, and what each slot trains."""
+        if self._live.is_started:
+            self._live.update(Group(*self._bar(standing, time.monotonic())), refresh=True)
+
+    def _bar(self, standing: Standing, now: float) -> list[RenderableType]:
+        left = standing.seconds_left
+        times = f"{timedelta(seconds=int(now - self._started))} so far"
+        times += "" if left is None else f", about {duration(left)} left"
+        first = Table.grid(padding=(0, 1))
+        first.add_row(
+            ProgressBar(max(1, self.total), self._done, width=24), _line(f"{self._done}/{self.total} · {times}")
+        )
+        best = standing.best.result.metrics["val_accuracy"] if standing.best else None
+        per_hour = standing.ended / max(1.0, now - self._began) * 3600
+        second = _line(f"best val_accuracy {_number(best)} · {per_hour:.0f} finished an hour · ")
+        second.append(f"{self._failed} failed", "red" if self._failed else "").append(f" · busy {standing.busy:.0%}")
+        running = standing.running
+        more = [_line(f"... and {len(running) - _SLOTS} more")] if len(running) > _SLOTS else []
+        return [first, second, *(_training(name, job) for name, job, _ in running[:_SLOTS]), *more]
+
+    def end(self, run: Path, strategy: Strategy, finished: bool) -> None:
+        """Show the best network and the three next commands, or of a search that was stopped how it goes on."""
+        self._live.stop()
+        if not finished:
+            self.line(f"stopped; go on with: {search_command()} --resume {run}")
+            return
+        if strategy.best is None:
+            self.line(f"no network finished ok; see the logs: {populations_command()} show {run}")
+            return
+        best, graph, look = strategy.best, strategy.best.candidate.graph, populations_command()
+        self.line(
+            f"\nbest: {run / 'best'} -> models/{best.id}\n"
+            f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {graph.depth}, "
+            f"{graph.conv_layers} convolutions, {graph.params:,} parameters\n\n"
+            f"next: {look} show {run}\n"
+            f"      {look} replay {run} best --test"
+        )
+        if strategy.can_go_on:
+            self.line(f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}")
+
+    def __enter__(self) -> "Screen":
+        """Return the screen itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        self._live.stop()
+
+
+def _line(text: str) -> Text:
+    """Return text that a narrow terminal cuts off."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _training(slot: str, job: Job) -> Text:
+    """Return the line of a slot: the network that it trains, and the epoch under way."""
+    try:
+        rows = (Path(job.folder) / "curve.csv").read_bytes().count(b"\n")
+    except OSError:  # its first epoch
+        rows = 1  # the head
+    epoch = min(max(1, rows), job.until or job.epochs)
+    graph = job.task.graph
+    return _line(
+        f"{slot:8} {job.id} · depth {graph.depth} · {graph.flops / 1e6:,.1f} MFLOPs · epoch {epoch} of {job.epochs}"
+    )
