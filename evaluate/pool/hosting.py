@@ -35,7 +35,7 @@ class NoWorker(Exception):
 
 def program_version() -> str:
     """Return the version of this program, with a fingerprint of the sources that training depends on."""
-    found, root = hashlib.sha256(), Path(__file__).parents[1]
+    found, root = hashlib.sha256(), Path(__file__).parents[2]
     for path in sorted(path for package in _SOURCES for path in (root / package).rglob("*.py")):
         found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{version('cgp-evolve')}, sources {found.hexdigest()[:8]}"

@@ -9,7 +9,7 @@ from typing import NoReturn
 from cgp.errors import BadInput, did_you_mean
 
 _INSTALLED = ("cgp-evolve", "cgp-populations")  # as setup.cfg names them
-_SCRIPT = Path(__file__).parents[1] / "evolve.py"
+_SCRIPT = Path(__file__).parents[2] / "evolve.py"
 
 
 def program() -> str:
