@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks import photographs
 from benchmarks.measure import Benchmark, Samples
 from benchmarks.searching import silently
-from cgp import Graph, Space
+from cgp import Space
+from cgp.model import Model
 from evaluate.data.images import Images
 from evaluate.data.splits import Data, load
 from evaluate.devices.numerics import Numerics
@@ -113,13 +114,13 @@ def _samples_on(spec: DataSpec, seeds: int, generations: int, notes: dict[str, A
     numerics = Numerics("cpu", precision)
     with Pool(slots, evaluate) as pool:
         found, _ = _searched(ARMS["full"], (seeds, 1), (spec, data), pool)
-        _retrained(found[0][1].candidate.graph, data, numerics)  # not charged: a process's first training is slow
+        _retrained(found[0][1].candidate.model, data, numerics)  # not charged: a process's first training is slow
         for seed in range(seeds):
             for name, arm in ARMS.items():
                 found, taken = _searched(arm, (seed, generations), (spec, data), pool)
                 charged, own = 0.0, dict[str, float]()  # by graph: one of the final ranking may be known
                 for when, record in found:
-                    graph = record.candidate.graph
+                    graph = record.candidate.model
                     if graph.id in own:
                         continue
                     started = time.perf_counter()
@@ -155,7 +156,7 @@ def _searched(
     return incumbents.found, taken
 
 
-def _retrained(graph: Graph, data: Data, numerics: Numerics) -> float:
+def _retrained(graph: Model, data: Data, numerics: Numerics) -> float:
     """Train `graph` from scratch on training and validation images; return its test accuracy."""
     setting = Setting(LONG, 0, numerics)
     network = fresh_network(graph, setting)

@@ -7,7 +7,8 @@
     layers    the primitive layers that blocks are made of
     blocks    the blocks and function sets            <- a new block goes here
     families  known networks as graphs
-    network   `build(graph)` -> nn.Module             <- a genome becomes a network here
+    model     Model: what `build` builds              <- another kind than a graph goes here
+    network   `build(model)` -> nn.Module             <- a genome becomes a network here
     errors    BadInput: the one line a user reads
 
 Only `network` needs torch, so it is imported by its own name.

@@ -10,6 +10,7 @@ from torch.nn import functional
 from cgp.blocks import block
 from cgp.graph import Graph
 from cgp.layers import Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
+from cgp.model import Model
 
 
 class Join(nn.Module):
@@ -114,9 +115,18 @@ class Network(nn.Module):
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
-def build(graph: Graph) -> Network:
-    """Return the untrained network of `graph`, initialised by torch's defaults."""
-    return Network(graph)
+@singledispatch
+def build(model: Model) -> nn.Module:
+    """Return the untrained network of `model`, initialised by torch's defaults.
+
+    Raises TypeError for a kind of model that has no network.
+    """
+    raise TypeError(f"no network for a model of type {type(model).__name__}")
+
+
+@build.register
+def _(model: Graph) -> Network:
+    return Network(model)
 
 
 def _node(graph: Graph, n: int) -> NodeModule:

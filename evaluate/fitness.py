@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cgp.errors import BadInput, did_you_mean
-from cgp.graph import Graph
+from cgp.model import Model
 from evaluate.job import Result
 
 
@@ -14,16 +14,16 @@ class Objective:
 
     name: str
     weight: float
-    value: Callable[[Graph, Result], float]
+    value: Callable[[Model, Result], float]
 
 
 OBJECTIVES: Mapping[str, Objective] = {
     objective.name: objective
     for objective in (
-        Objective("val_accuracy", +1.0, lambda graph, result: result.metrics["val_accuracy"]),
-        Objective("params", -1.0, lambda graph, result: float(graph.params)),
-        Objective("flops", -1.0, lambda graph, result: float(graph.flops)),
-        Objective("seconds", -1.0, lambda graph, result: result.seconds or 0.0),
+        Objective("val_accuracy", +1.0, lambda model, result: result.metrics["val_accuracy"]),
+        Objective("params", -1.0, lambda model, result: float(model.params)),
+        Objective("flops", -1.0, lambda model, result: float(model.flops)),
+        Objective("seconds", -1.0, lambda model, result: result.seconds or 0.0),
     )
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cgp.errors import BadInput, did_you_mean
-from cgp.graph import Graph
+from cgp.model import Model
 
 Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "pruned", "paused", "interrupted"]
 
@@ -122,7 +122,7 @@ class Key(NamedTuple):
 class Train:
     """Train a network and score it on the validation images."""
 
-    graph: Graph
+    model: Model
     recipe: Recipe
     data: DataSpec
     inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
@@ -130,7 +130,7 @@ class Train:
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all of it that decides the outcome."""
         parent = {"parent": Path(self.inherit).name} if self.inherit else {}
-        return {"graph": self.graph.to_json(), "recipe": asdict(self.recipe), "data": self.data.about()} | parent
+        return {"graph": self.model.to_json(), "recipe": asdict(self.recipe), "data": self.data.about()} | parent
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Measure:
     """Measure a trained network: one of `evaluate.measures.MEASURES`."""
 
     measure: str
-    graph: Graph
+    model: Model
     source: str  #: model folder of the trained network
     data: DataSpec
     precision: str  #: as of a recipe

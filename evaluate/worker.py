@@ -124,8 +124,8 @@ def _train(job: Job, folder: ModelFolder) -> Result:
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
     folder.about |= {"numerics": numerics}
     folder.discard_unusable()
-    network = fresh_network(task.graph, setting)
-    share = inherit(network, task.graph, Path(task.inherit)) if task.inherit else None
+    network = fresh_network(task.model, setting)
+    share = inherit(network, task.model, Path(task.inherit)) if task.inherit else None
     curve = train(network, images, validation, setting, folder)  # beyond `until`, where it had been farther once
     best = best_epoch(curve)
     whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
@@ -146,7 +146,7 @@ def _measure(job: Job, task: Measure) -> Result:
     began, numerics = time.perf_counter(), this_place().numerics(task.precision)
     data, _, _ = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
-    network = numerics.place(build(task.graph))
+    network = numerics.place(build(task.model))
     read_weights(Path(task.source) / BEST, network)
     subject = Subject(network, data, numerics, Path(job.folder))
     measured = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
@@ -166,7 +166,7 @@ def _images(job: Job, device: str) -> tuple[Data, Images, Images]:
 
     Raises WrongImages where they are not the run's, and BadInput where the network expects others.
     """
-    spec, graph = job.task.data, job.task.graph
+    spec, model = job.task.data, job.task.model
     try:
         opened = _opened(spec, device)
     except BadInput as error:
@@ -180,10 +180,10 @@ def _images(job: Job, device: str) -> tuple[Data, Images, Images]:
             f"and was {job.fingerprint[:12]}; restore them"
         )
     data = opened[0]
-    if data.shape != graph.image or len(data.classes) != graph.classes:
+    if data.shape != model.image or len(data.classes) != model.classes:
         raise BadInput(
             f"{spec.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
-            f"expects {tuple(graph.image)} of {graph.classes}"
+            f"expects {tuple(model.image)} of {model.classes}"
         )
     return opened
 

@@ -7,7 +7,7 @@ from populations.search.observers import Observer
 
 class Listener(Observer):
     def told(self, record: Record) -> None:
-        print(record.id, record.result.status, f"depth {record.candidate.graph.depth}")
+        print(record.id, record.result.status, f"depth {record.candidate.model.depth}")
 
 
 tiny = {"num_min_depth": 2, "num_max_depth": 8, "train_size": 300, "epochs": 2, "population": 4, "generations": 2}

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from cgp.errors import BadInput
+from cgp.graph import Graph
 from evaluate.job import RECIPES, SEARCH
 from populations.reading.frame import Run, load
 from populations.reading.ledger import ledger
@@ -167,11 +168,16 @@ def show_best(arguments: argparse.Namespace) -> int:
         return _print(row, arguments.format)
     print(row.iloc[0].to_string())
     print(f"\n{model.folder}")
-    for n, node in enumerate(model.graph.nodes, 1):
-        shape = "x".join(map(str, model.graph.flows[n].shape))
+    if isinstance(model.model, Graph):
+        _print_nodes(model.model)
+    return 0
+
+
+def _print_nodes(graph: Graph) -> None:
+    for n, node in enumerate(graph.nodes, 1):
+        shape = "x".join(map(str, graph.flows[n].shape))
         reads = ", ".join("image" if source == 0 else str(source) for source in node.inputs)
         print(f"{n:4}  {node.block:14} reads {reads:12} gives {shape}")
-    return 0
 
 
 def show_lineage(arguments: argparse.Namespace) -> int:

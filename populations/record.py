@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cgp.genome import Genome
-from cgp.graph import Graph
+from cgp.model import Model
 from evaluate.job import SEARCH, Key, Result, Task
 
 
@@ -16,7 +16,7 @@ class Candidate:
     generation: int
     parent: Key | None  #: what it was bred from, or is about; None for a random draw
     genome: Genome | None  #: None for a network that was made by hand
-    graph: Graph
+    model: Model
     heard: int | None = None  #: results told when it was bred, where that decides what is bred
     stage: str = SEARCH  #: only of a search's networks weights and results are taken over
     task: Task | None = None  #: what its job does; None: train by the run's recipe

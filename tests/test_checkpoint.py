@@ -37,25 +37,25 @@ def trained(make_job: Callable[..., Job]) -> Job:
 
 def test_best_weights_are_plain_safetensors_of_the_network(trained: Job) -> None:
     tensors = load_file(Path(trained.folder) / BEST)
-    network = build(trained.train.graph)
-    initial = network.head.get_parameter("weight").clone()
+    network = build(trained.train.model)
+    initial = network.get_parameter("head.weight").clone()
     network.load_state_dict(tensors, strict=True)
-    assert torch.equal(network.head.get_parameter("weight"), tensors["head.weight"])
-    assert not torch.equal(network.head.get_parameter("weight"), initial)
+    assert torch.equal(network.get_parameter("head.weight"), tensors["head.weight"])
+    assert not torch.equal(network.get_parameter("head.weight"), initial)
 
 
 def test_last_weights_are_read_without_the_optimizers_state(trained: Job) -> None:
     path = Path(trained.folder) / LAST
-    network = build(trained.train.graph)
+    network = build(trained.train.model)
     assert len(read_weights(path, network)["curve"]) == 2
-    assert torch.equal(network.head.get_parameter("weight"), load_file(path)["head.weight"])
+    assert torch.equal(network.get_parameter("head.weight"), load_file(path)["head.weight"])
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])
 def test_checkpoints_describe_themselves(trained: Job, name: str) -> None:
     _, description = read_tensors(Path(trained.folder) / name)
     assert description["job"] == trained.about()
-    assert Graph.from_json(description["job"]["graph"]) == trained.train.graph
+    assert Graph.from_json(description["job"]["graph"]) == trained.train.model
     assert description["job"]["recipe"]["optimizer"] == "sgd"
     assert description["numerics"]["torch"] == torch.__version__
     assert description["numerics"]["precision"] == "fp32"
@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_named(trained: Job, how: str) -> None:
     path = Path(trained.folder) / BEST
     damage(path, how)
     with pytest.raises(BadInput, match="corrupt or truncated") as caught:
-        read_weights(path, build(trained.train.graph))
+        read_weights(path, build(trained.train.model))
     assert str(path) in str(caught.value)
     assert "--retrain" in str(caught.value)
 

@@ -21,8 +21,9 @@ from cgp.families import family
 from cgp.genome import Genome, draw
 from cgp.graph import Graph
 from cgp.layers import Shape, joined
+from cgp.model import Model
 from cgp.mutation import forced, neutral
-from cgp.network import build
+from cgp.network import Network
 from cgp.space import Space
 from cgp.wiring import wiring
 from evaluate.data.splits import load
@@ -57,7 +58,7 @@ def touched(graph: Graph) -> tuple[int, int]:
     images = torch.ones(width, *graph.image)
     images[torch.arange(width), :, :, torch.arange(width)] = torch.nan
     with torch.no_grad():
-        spoiled = build(graph).eval().forward_features(images).isnan().any(1).any(1)
+        spoiled = Network(graph).eval().forward_features(images).isnan().any(1).any(1)
     middle = spoiled.shape[1] // 2
     one, following = (spoiled[:, column].nonzero().flatten() for column in (middle, middle + 1))
     return len(one), int(following[0] - one[0])
@@ -160,21 +161,21 @@ def test_the_bytes_foretold_are_those_of_the_checkpoints(make_job: Callable[...,
     job = make_job(graph=Graph.chain(["conv_64_3"] * 3, IMAGE, 10), optimizer=optimizer, train_size=20)
     assert evaluate(job).status == "ok"
     written = sum(path.stat().st_size for path in Path(job.folder).glob("*.safetensors"))
-    assert forecast_bytes(job.train.graph, job.train.recipe) == pytest.approx(written, rel=0.05)
+    assert forecast_bytes(job.train.model, job.train.recipe) == pytest.approx(written, rel=0.05)
 
 
 PLAN = Plan(SPACE, FAST, DataSpec("digits"), 7, True, "all")
 
 
-def law(graph: Graph, batch: int) -> float:
+def law(model: Model, batch: int) -> float:
     """Seconds of a training step on a made-up machine."""
-    return 2e-9 * graph.flops * batch + 0.003 * graph.conv_layers
+    return 2e-9 * model.flops * batch + 0.003 * model.conv_layers
 
 
 def timed_by_law(sample: Sample) -> list[TimedStep]:
     """Time steps as that machine would, in batches of several sizes; a training starts in half a second."""
-    sizes = zip(sample.graphs, (4, 32, 8, 32), strict=False)
-    return [TimedStep(graph, batch, law(graph, batch), 0.5) for graph, batch in sizes]
+    sizes = zip(sample.models, (4, 32, 8, 32), strict=False)
+    return [TimedStep(model, batch, law(model, batch), 0.5) for model, batch in sizes]
 
 
 @pytest.fixture
@@ -258,7 +259,7 @@ def test_one_network_of_much_of_the_time_is_worth_a_warning(made_up: None) -> No
 def test_steps_are_timed_of_every_graph_in_the_batches_of_the_recipe() -> None:
     graphs = tuple(Graph.chain(["conv_4_3"] * depth, IMAGE, 10) for depth in (1, 2, 3))
     timed = time_steps(Sample(graphs, FAST, 500, "cpu", 60.0))
-    assert [(step.graph, step.batch) for step in timed] == [(graph, 32) for graph in graphs]
+    assert [(step.model, step.batch) for step in timed] == [(graph, 32) for graph in graphs]
     assert all(step.seconds > 0 and step.startup > 0 for step in timed)
     assert [step.batch for step in time_steps(Sample(graphs[:1], FAST, 20, "cpu", 60.0))] == [20]
 
@@ -266,12 +267,12 @@ def test_steps_are_timed_of_every_graph_in_the_batches_of_the_recipe() -> None:
 def test_where_time_is_short_one_graph_is_timed_in_the_smallest_batch() -> None:
     graphs = tuple(Graph.chain(["conv_4_3"] * depth, IMAGE, 10) for depth in (1, 2, 3))
     timed = time_steps(Sample(graphs, FAST, 500, "cpu", 0.0))
-    assert [(step.graph, step.batch) for step in timed] == [(graphs[0], 2)]
+    assert [(step.model, step.batch) for step in timed] == [(graphs[0], 2)]
 
 
 def test_a_dry_run_shows_the_very_networks_that_the_search_draws(made_up: None) -> None:
     table = population_table(strategy("random", settings()), PLAN, foretold())
-    graphs = [candidate.graph for candidate in strategy("random", settings()).ask(1)]
+    graphs = [candidate.model for candidate in strategy("random", settings()).ask(1)]
     for name in ("depth", "conv_layers", "params", "receptive_field"):
         assert list(table[name]) == [getattr(graph, name) for graph in graphs]
     assert list(table["mflops"]) == [round(graph.flops / 1e6, 1) for graph in graphs]

@@ -17,6 +17,7 @@ import pytest
 
 import populations.__main__ as cli
 from cgp.errors import BadInput
+from cgp.graph import Graph
 from evaluate.job import SEARCH, Key, Result
 from evaluate.pool.usage import Usage
 from harness import ROOT
@@ -92,7 +93,7 @@ def test_what_is_missing_is_empty_and_never_zero(run: Run) -> None:
 
 
 def test_a_row_tells_what_its_graph_costs(run: Run) -> None:
-    graph = candidate(3).graph
+    graph = candidate(3).model
     row = run.models.iloc[3]
     names = ("depth", "conv_layers", "params", "flops", "receptive_field")
     assert [row[name] for name in names] == [getattr(graph, name) for name in names]
@@ -115,7 +116,7 @@ def test_a_copy_has_the_score_but_neither_curve_nor_seconds_of_its_own(run: Run)
 def test_a_copy_is_looked_up_as_the_model_it_copies(run: Run, store: Store) -> None:
     first, copy = run.models["id"][0], run.models["id"][2]
     model = run.model(copy)
-    assert (model.id, model.key, model.graph) == (first, (SEARCH, 0), candidate(0).graph)
+    assert (model.id, model.key, model.model) == (first, (SEARCH, 0), candidate(0).model)
     assert model.folder == store.folder / "models" / first
     assert model.result == ok(0.75)
 
@@ -302,7 +303,8 @@ def test_looking_at_a_run_keeps_nobody_from_driving_it(store: Store) -> None:
 def test_best_is_its_row_and_as_a_table_its_blocks_too(
     run: Run, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    identity, graph = run.models["id"][0], candidate(0).graph
+    identity, graph = run.models["id"][0], run.model(run.models["id"][0]).model
+    assert isinstance(graph, Graph)
     (store.folder / "best").symlink_to(Path("models") / identity)
     (row,) = json.loads(shown(capsys, "best", run.folder, "--format", "json"))
     assert (row["id"], tuple(row)) == (identity, MODEL_COLUMNS)

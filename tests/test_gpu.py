@@ -54,7 +54,7 @@ def test_nothing_waits_for_the_device_before_an_epoch_ends(make_job: MakeJob, op
     job = make_job(optimizer=optimizer, augment=True, batch_size=64)
     setting = setting_of(job, CPU)
     images = Images.of(digits(), ("train",), "cpu")
-    network = fresh_network(job.train.graph, setting)
+    network = fresh_network(job.train.model, setting)
     with Watch() as watch:
         train(network, images, None, setting, ModelFolder(tmp_path, {}))
     waited = [n for n, name in enumerate(watch.called) if name in WAITING]
@@ -81,7 +81,7 @@ def test_validation_waits_for_a_gpu_once_it_is_through(make_job: MakeJob) -> Non
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = Images.of(data, ("train",), "cuda")
         with torch.device("cuda:0"):
-            network = fresh_network(job.train.graph, setting_of(job, CPU))
+            network = fresh_network(job.train.model, setting_of(job, CPU))
         network.register_forward_pre_hook(lambda module, inputs: entered.append(len(inputs[0])))
         with pytest.raises(DataDependentOutputException):
             score(network, images, dataclasses.replace(setting_of(job, CPU), numerics=Numerics("cuda", "fp32")))

@@ -199,7 +199,7 @@ def test_densenet_draws_of_depth_70_do_not_explode() -> None:
 def test_vgg_has_the_weights_of_torchvision(depth: int, make: Any) -> None:
     with torch.device("meta"):
         theirs = make(weights=None).features
-        ours = build(family("vgg")[f"vgg-{depth}"]).nodes
+        ours = build(family("vgg")[f"vgg-{depth}"]).get_submodule("nodes")
     biases = {f"{name}.bias" for name, module in theirs.named_modules() if isinstance(module, torch.nn.Conv2d)}
     wanted = [p.shape for name, p in theirs.named_parameters() if name not in biases]
     assert len(biases) == depth - 3

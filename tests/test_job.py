@@ -90,7 +90,7 @@ def test_unknown_recipe_suggests_the_closest() -> None:
 def test_what_a_job_says_of_itself_survives_json(make_job: Callable[..., Job]) -> None:
     job = make_job(init=INITIALISATIONS[-1])
     about = json.loads(json.dumps(job.about()))
-    assert Graph.from_json(about["graph"]) == job.train.graph
+    assert Graph.from_json(about["graph"]) == job.train.model
     assert Recipe(**about["recipe"]) == job.train.recipe
     assert about["data"] == {"name": "digits", "data_dir": "data", "train_size": 200, "image_size": None}
     assert (about["seed"], about["id"], about["number"]) == (job.seed, job.id, job.number)
@@ -118,7 +118,7 @@ def test_an_ok_result_is_complete(make_job: Callable[..., Job]) -> None:
 def test_metrics_are_those_of_the_best_weights(make_job: Callable[..., Job]) -> None:
     job = make_job(epochs=3)
     result = evaluate(job)
-    network = build(job.train.graph).eval()
+    network = build(job.train.model).eval()
     network.load_state_dict(load_file(Path(job.folder) / BEST))
     data = load(job.train.data)
     index = data.splits["validation"]

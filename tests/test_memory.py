@@ -145,7 +145,7 @@ def test_a_training_that_goes_on_does_not_hold_the_file_that_it_went_on_from(
     """Nor, once that is replaced, its place on the disk."""
     job = make_job(optimizer=optimizer)
     assert evaluate(job).status == "ok"
-    network = fresh_network(job.train.graph, Setting(job.train.recipe, 0, Numerics("cpu", "fp32")))
+    network = fresh_network(job.train.model, Setting(job.train.recipe, 0, Numerics("cpu", "fp32")))
     trained = make_optimizer(network, job.train.recipe)
     ModelFolder(Path(job.folder), {}).resume(network, trained, make_schedule(trained, job.train.recipe, 6))
     assert trained.state

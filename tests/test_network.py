@@ -51,7 +51,9 @@ def images_of(graph: Graph, batch: int = 4) -> Tensor:
 
 def built(graph: Graph) -> Network:
     torch.manual_seed(0)
-    return build(graph)
+    network = build(graph)
+    assert isinstance(network, Network)
+    return network
 
 
 def is_learning(tensors: Iterable[Tensor]) -> bool:
@@ -142,7 +144,7 @@ def test_any_drawn_network_has_the_counted_parameters_and_shapes(
 ) -> None:
     graph = drawn(name, depths, size, seed=seed)
     with torch.device("meta"):
-        network, images = build(graph), torch.empty(2, *graph.image)
+        network, images = Network(graph), torch.empty(2, *graph.image)
     assert count(network) == graph.params
     assert network.forward_features(images).shape == (2, *graph.flows[-1].shape)
     assert network(images).shape == (2, 10)

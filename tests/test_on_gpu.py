@@ -76,7 +76,7 @@ def test_a_workers_score_comes_back_to_the_bit_in_another_process(
     assert (result.status, result.error) == ("ok", None)
     told = {name: result.numerics[name] for name in ("device", "device_name", "precision")}
     assert told == {"device": "cuda", "device_name": torch.cuda.get_device_name(DEVICE), "precision": precision}
-    network, setting = fresh_network(job.train.graph, setting_of(job, here)), setting_of(job, here)
+    network, setting = fresh_network(job.train.model, setting_of(job, here)), setting_of(job, here)
     read_weights(Path(job.folder) / BEST, network)
     found = score(network, Images.of(load(job.train.data), ("validation",), "cuda"), setting)
     assert {f"val_{name}": value for name, value in found.items()} == result.metrics
@@ -107,7 +107,7 @@ def test_nothing_waits_for_the_gpu_between_the_steps_of_an_epoch(
 ) -> None:
     job = make_job(optimizer=optimizer, augment=True)
     setting, images = setting_of(job, here), Images.of(load(job.train.data), ("train",), "cuda")
-    network = fresh_network(job.train.graph, setting)
+    network = fresh_network(job.train.model, setting)
     step = Step(network, make_optimizer(network, job.train.recipe), job.train.recipe, setting.numerics)
     for n, (x, y) in enumerate(images.epoch(1, 0, 32, augment=True)):
         if n == 1:  # the first step makes what later ones use

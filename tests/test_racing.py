@@ -188,14 +188,14 @@ def sized(number: int, blocks: int) -> Job:
 
 def of(one: Job, blocks: list[str]) -> Job:
     return dataclasses.replace(
-        one, task=dataclasses.replace(one.train, graph=Graph.chain(blocks, Shape(1, 8, 8), 10))
+        one, task=dataclasses.replace(one.train, model=Graph.chain(blocks, Shape(1, 8, 8), 10))
     )
 
 
 def told(one: Job, seconds: float, copied: bool = False) -> Record:
     genome = Genome((0, 0, 1))
     row = {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0, "seconds": seconds}
-    return Record(Candidate(one.number, 0, None, genome, one.task.graph), one.id, Result("ok", {}, [row]), copied)
+    return Record(Candidate(one.number, 0, None, genome, one.task.model), one.id, Result("ok", {}, [row]), copied)
 
 
 def test_the_longest_expected_starts_first() -> None:
@@ -209,14 +209,14 @@ def test_the_longest_expected_starts_first() -> None:
 def test_what_takes_long_is_learned_from_results() -> None:
     """Where layers cost time and operations hardly do, the deep and narrow network is the longest."""
     deep, wide = sized(0, 12), of(job(1), ["conv_64_5"])
-    assert deep.task.graph.conv_layers > wide.task.graph.conv_layers
+    assert deep.task.model.conv_layers > wide.task.model.conv_layers
     heavy = of(job(2), ["conv_64_5", "conv_64_5"])
     schedule = Schedule()
     schedule.hear(told(sized(5, 1), 1.0))
     for one, seconds in ((sized(3, 6), 6.0), (wide, 1.0), (heavy, 2.0)):
         schedule.hear(told(one, seconds))
     schedule.hear(told(heavy, 900.0, copied=True))
-    assert schedule.cost.expected(deep.task.graph) == pytest.approx(12, rel=0.01)
+    assert schedule.cost.expected(deep.task.model) == pytest.approx(12, rel=0.01)
     schedule.add(heavy)
     schedule.add(deep)
     assert schedule.pop() == deep

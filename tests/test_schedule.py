@@ -159,31 +159,31 @@ def test_the_farthest_along_starts_before_the_longest() -> None:
 def test_before_the_first_result_operations_alone_decide() -> None:
     cost, wide = CostModel(), of(job(0), ["conv_64_5"])
     deep = sized(1, 3)
-    assert deep.task.graph.conv_layers > wide.task.graph.conv_layers
-    assert wide.task.graph.flops > deep.task.graph.flops
-    assert cost.expected(wide.task.graph) > cost.expected(deep.task.graph)
+    assert deep.task.model.conv_layers > wide.task.model.conv_layers
+    assert wide.task.model.flops > deep.task.model.flops
+    assert cost.expected(wide.task.model) > cost.expected(deep.task.model)
 
 
 def test_the_cost_is_that_of_an_epoch_whatever_number_was_trained() -> None:
     cost, record = CostModel(), told(sized(0, 4), 3.0)
     twice = dataclasses.replace(record.result, curve=record.result.curve * 2)
     cost.learn(dataclasses.replace(record, result=twice))
-    assert cost.expected(sized(1, 4).task.graph) == pytest.approx(3.0)
+    assert cost.expected(sized(1, 4).task.model) == pytest.approx(3.0)
 
 
 def test_a_broken_training_teaches_nothing() -> None:
     cost = CostModel()
-    before = cost.expected(sized(0, 4).task.graph)
+    before = cost.expected(sized(0, 4).task.model)
     record = told(sized(0, 4), 3.0)
     cost.learn(Record(record.candidate, record.id, Result("oom", error="no")))
-    assert cost.expected(sized(0, 4).task.graph) == before
+    assert cost.expected(sized(0, 4).task.model) == before
 
 
 def test_the_latest_results_count_where_a_machine_slows_down() -> None:
     cost = CostModel()
     for seconds in [1.0] * 10 + [5.0] * 64:
         cost.learn(told(sized(0, 4), seconds))
-    assert cost.expected(sized(1, 4).task.graph) == pytest.approx(5.0)
+    assert cost.expected(sized(1, 4).task.model) == pytest.approx(5.0)
 
 
 def test_no_job_is_expected_to_take_less_than_nothing() -> None:
@@ -224,7 +224,7 @@ def test_all_networks_are_left_before_the_first_and_a_race_leaves_out_what_it_pr
 def test_a_dear_network_that_waits_counts_with_what_it_takes_itself() -> None:
     schedule = Schedule(cost=foretold())
     schedule.add(of(job(0), ["conv_64_5"] * 9))
-    own = 9 * schedule.cost.expected(next(schedule.open())[0].task.graph)
+    own = 9 * schedule.cost.expected(next(schedule.open())[0].task.model)
     assert own > 9 * 2
     assert outlook(schedule) == pytest.approx(15 * 9 * 2 + own)
     assert outlook(schedule, slots=1000) == pytest.approx(own)  # it is one training, however many slots there are

@@ -272,8 +272,8 @@ def test_each_slot_shows_what_it_trains_and_its_epoch(make_job: Callable[..., Jo
         screen.begin(24)
         bar(screen, [fresh, later])
     assert list(dict.fromkeys(line for line in shown if line.startswith("slot"))) == [
-        f"slot 0   fresh · depth {fresh.task.graph.depth} · {fresh.task.graph.flops / 1e6:.1f} MFLOPs · epoch 1 of 4",
-        f"slot 1   later · depth {later.task.graph.depth} · {later.task.graph.flops / 1e6:.1f} MFLOPs · epoch 3 of 4",
+        f"slot 0   fresh · depth {fresh.task.model.depth} · {fresh.task.model.flops / 1e6:.1f} MFLOPs · epoch 1 of 4",
+        f"slot 1   later · depth {later.task.model.depth} · {later.task.model.flops / 1e6:.1f} MFLOPs · epoch 3 of 4",
     ]
 
 

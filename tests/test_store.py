@@ -104,7 +104,7 @@ def test_a_free_slot_waits_neither_for_results_nor_for_the_rest_of_its_generatio
 
     class Watched(Store):
         def open(self, candidate: Candidate) -> Job | None:
-            opened.append((pool.busy, candidate.graph.flops))
+            opened.append((pool.busy, candidate.model.flops))
             return super().open(candidate)
 
         def close(self, job: Job, result: Result) -> None:

@@ -24,7 +24,7 @@ def settings(goals: str = "val_accuracy", population: int = 4, offspring: int = 
 
 def judged(candidate: Candidate, accuracy: float | None = None) -> Record:
     """A record whose accuracy follows from the graph, so that equal graphs score equal."""
-    score = int(candidate.graph.id[:6], 16) / 16**6 if accuracy is None else accuracy
+    score = int(candidate.model.id[:6], 16) / 16**6 if accuracy is None else accuracy
     return Record(candidate, str(candidate.number), Result("ok", {"val_accuracy": score, "val_loss": 1 - score}))
 
 
@@ -86,7 +86,7 @@ def test_children_differ_from_their_parents() -> None:
     asked, _ = live(strategy("mu-plus-lambda", settings()), 2, 0)
     children = [candidate for candidate in asked if candidate.parent is not None]
     assert len(children) == 9
-    assert all(child.parent and child.graph.id != asked[child.parent.number].graph.id for child in children)
+    assert all(child.parent and child.model.id != asked[child.parent.number].model.id for child in children)
 
 
 def test_a_failed_network_is_no_parent_and_no_survivor() -> None:
@@ -121,7 +121,7 @@ def test_one_plus_lambda_replaces_only_by_a_strictly_better_child() -> None:
     drifted = breeding.individuals[0].record.candidate
     assert drifted.genome != parent.genome
     assert drifted.genome is not None
-    assert drifted.genome.graph(SPACE).id == parent.graph.id
+    assert drifted.genome.graph(SPACE).id == parent.model.id
     for child, accuracy in zip(breeding.ask(3), (0.5, 0.6, 0.55), strict=True):
         closed = breeding.tell(judged(child, accuracy))
     (finished,) = closed
@@ -134,7 +134,7 @@ def test_later_objectives_break_ties() -> None:
     for candidate in asked:
         closed = breeding.tell(judged(candidate, 0.5))
     (finished,) = closed
-    params = [asked[number].graph.params for number in finished.members]
+    params = [asked[number].model.params for number in finished.members]
     assert params == sorted(params)
 
 
@@ -144,7 +144,7 @@ def test_minimised_objectives() -> None:
     for candidate in asked:
         breeding.tell(judged(candidate))
     assert breeding.best is not None
-    assert breeding.best.candidate.graph.flops == min(candidate.graph.flops for candidate in asked)
+    assert breeding.best.candidate.model.flops == min(candidate.model.flops for candidate in asked)
 
 
 def test_telling_what_was_not_asked_is_refused() -> None:
@@ -261,7 +261,7 @@ def test_the_final_ranking_trains_the_population_from_scratch_and_has_the_last_w
     finalists = breeding.ask(1)
     assert [c.parent for c in finalists] == [i.record.candidate.key for i in searching.individuals]
     assert all(c.key == (FINAL, c.parent.number) and c.generation == 4 for c in finalists if c.parent)
-    assert [c.graph for c in finalists] == [i.record.candidate.graph for i in searching.individuals]
+    assert [c.model for c in finalists] == [i.record.candidate.model for i in searching.individuals]
     scores = (0.1, 0.4, 0.3, 0.2)
     for candidate, accuracy in zip(finalists, scores, strict=True):
         assert not breeding.done
@@ -303,13 +303,13 @@ def test_a_generations_statistics_are_of_its_own_networks_and_of_the_populations
     names = ("generation", "networks", "best", "best_so_far", "median", "pruned", "failed")
     assert [second.statistics[name] for name in names] == [1, 3, 0.3, 0.9, 0.2, 1, 0]
     assert second.members == (0, 1, 2, children[1].number)
-    depths = [individual.record.candidate.graph.depth for individual in breeding.individuals]
+    depths = [individual.record.candidate.model.depth for individual in breeding.individuals]
     assert [second.statistics[name] for name in ("min_depth", "max_depth")] == [min(depths), max(depths)]
 
 
 def test_the_best_of_a_minimised_objective_is_the_smallest() -> None:
     asked, closed = live(strategy("random", settings("params")), 1, 0)
-    params = [candidate.graph.params for candidate in asked]
+    params = [candidate.model.params for candidate in asked]
     assert [g.statistics["best"] for g in closed] == [min(params[n : n + 4]) for n in range(0, 16, 4)]
     assert [g.statistics["best_so_far"] for g in closed] == [min(params[: n + 4]) for n in range(0, 16, 4)]
 
@@ -334,7 +334,7 @@ def test_a_copy_of_a_survivor_takes_no_place_of_its_own(name: str) -> None:
     for candidate in first:
         breeding.tell(judged(candidate, 0.5 + candidate.number / 10))
     children = breeding.ask(4)
-    copy = replace(children[0], genome=first[3].genome, graph=first[3].graph)
+    copy = replace(children[0], genome=first[3].genome, model=first[3].model)
     breeding.tell(replace(judged(copy, 0.8), copied=True))
     for child in children[1:]:
         closed = breeding.tell(judged(child, 0.1))
@@ -371,7 +371,7 @@ def test_a_child_of_a_parent_that_drifted_differs_from_it_still() -> None:
     breeding.tell(judged(parent, 0.5))
     for _ in range(8):
         children = breeding.ask(3)
-        assert all(child.parent == (SEARCH, 0) and child.graph.id != parent.graph.id for child in children)
+        assert all(child.parent == (SEARCH, 0) and child.model.id != parent.model.id for child in children)
         for child in children:
             breeding.tell(judged(child, 0.4))
 

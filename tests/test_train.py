@@ -124,7 +124,7 @@ def test_momentum_may_be_zero(make_job: MakeJob) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_weight_decay_spares_batch_normalisation_and_biases(make_job: MakeJob, optimizer: str) -> None:
     job = make_job(optimizer=optimizer, weight_decay=0.5)
-    network = fresh_network(job.train.graph, setting_of(job, CPU))
+    network = fresh_network(job.train.model, setting_of(job, CPU))
     for parameter in network.parameters():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
@@ -195,7 +195,12 @@ def test_dirac_lets_separable_and_inception_blocks_pass_on_above_zero() -> None:
     assert torch.allclose(separable, (x * scale + 1.5).relu(), atol=1e-5)
     assert torch.allclose(inception[:, :4], (x[:, :4] * scale + 1.5).relu(), atol=1e-5)
     assert not torch.allclose(inception[:, 4:8], inception[:, :4], atol=0.1)
-    others = [p for n in (0, 3) for name, p in network.nodes[n].named_parameters() if name.endswith("bias")]
+    others = [
+        p
+        for n in (0, 3)
+        for name, p in network.get_submodule(f"nodes.{n}").named_parameters()
+        if name.endswith("bias")
+    ]
     assert others
     assert not any(bias.any() for bias in others)
 
@@ -233,7 +238,7 @@ def test_every_initialisation_trains(make_job: MakeJob, init: str) -> None:
 def test_train_loss_is_the_smoothed_cross_entropy(make_job: MakeJob) -> None:
     job = make_job(batch_size=200, lr=1e-9, augment=False, label_smoothing=0.3)
     x, y = Images.of(load(job.train.data), ("train",), "cpu").batch(slice(None))
-    logits = fresh_network(job.train.graph, setting_of(job, CPU)).train()(x)
+    logits = fresh_network(job.train.model, setting_of(job, CPU)).train()(x)
     expected = functional.cross_entropy(logits, y, label_smoothing=0.3).item()
     assert evaluate(job).curve[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
     assert expected != pytest.approx(functional.cross_entropy(logits, y).item(), rel=1e-3)
@@ -277,7 +282,7 @@ def test_any_batch_size_fits_any_number_of_images(make_job: MakeJob, train_size:
     result = evaluate(job)
     assert result.status == "ok"
     assert all(math.isfinite(row["train_loss"]) for row in result.curve)
-    fresh = fresh_network(job.train.graph, setting_of(job, CPU)).get_parameter("head.weight")
+    fresh = fresh_network(job.train.model, setting_of(job, CPU)).get_parameter("head.weight")
     assert not torch.equal(weights(job)["head.weight"], fresh)
 
 
@@ -286,7 +291,7 @@ def test_a_loss_that_is_not_finite_is_divergence(make_job: MakeJob) -> None:
     setting = setting_of(job, CPU)
     images = Images.of(load(job.train.data), ("train",), "cpu")
     with pytest.raises(Diverged, match="epoch 1: loss is not finite"):
-        train(fresh_network(job.train.graph, setting), images, images, setting, ModelFolder(Path(job.folder), {}))
+        train(fresh_network(job.train.model, setting), images, images, setting, ModelFolder(Path(job.folder), {}))
 
 
 # The same weights every time

@@ -1,4 +1,4 @@
-"""The memory that a training will take, predicted from its graph."""
+"""The memory that a training will take, predicted from its model."""
 
 import weakref
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cgp.graph import Graph
+from cgp.model import Model
 from cgp.network import build
 from evaluate.devices.numerics import EVALUATION_BATCH
 from evaluate.job import Recipe
@@ -19,45 +19,45 @@ OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}  #: of the weights, in the 
 PROCESS_BYTES = {"cpu": 350 * 2**20, "cuda": 600 * 2**20}  #: of one more worker at most: libraries; CUDA context
 
 
-def predicted_bytes(graph: Graph, recipe: Recipe) -> int:
-    """Predict the most that training, validating and checkpointing `graph` take at once.
+def predicted_bytes(model: Model, recipe: Recipe) -> int:
+    """Predict the most that training, validating and checkpointing `model` take at once.
 
     That is what tensors hold, and what a convolution has beside them: its weights and their gradient once more,
     in an order of its own. The file that a training goes on from is not counted: the system can drop its pages.
     """
-    return held_bytes(graph, recipe) + 2 * _largest(graph)
+    return held_bytes(model, recipe) + 2 * _largest(model)
 
 
-def held_bytes(graph: Graph, recipe: Recipe) -> int:
-    """Return the most bytes that tensors hold at once while `graph` is trained, validated and checkpointed.
+def held_bytes(model: Model, recipe: Recipe) -> int:
+    """Return the most bytes that tensors hold at once while `model` is trained, validated and checkpointed.
 
     Weights and the optimizer's state are always there, gradients from a step's way back until the next step. The
     passes run on the meta device, which computes shapes alone.
     """
     half = recipe.precision in ("bf16", "fp16")
-    weights = 4 * graph.params
+    weights = 4 * model.params
     halves = weights // 2 if half else 0  # of the weights, from one pass on them to its end
     unconverted = weights // 2 if half else 0  # what gradients take more than the pass, all in half, has booked
-    training = _peak(graph, recipe.batch_size, half, True) + halves + unconverted
-    validating = _peak(graph, EVALUATION_BATCH, half, False) + halves + weights
-    checkpointing = weights + _largest(graph)
+    training = _peak(model, recipe.batch_size, half, True) + halves + unconverted
+    validating = _peak(model, EVALUATION_BATCH, half, False) + halves + weights
+    checkpointing = weights + _largest(model)
     return weights * (1 + OPTIMIZER_COPIES[recipe.optimizer]) + max(training, validating, checkpointing)
 
 
-def _largest(graph: Graph) -> int:
+def _largest(model: Model) -> int:
     """Return the bytes of the largest tensor of weights; a checkpoint copies one after another."""
     with torch.device("meta"):
-        return max(parameter.nbytes for parameter in build(graph).parameters())
+        return max(parameter.nbytes for parameter in build(model).parameters())
 
 
-def _peak(graph: Graph, batch: int, half: bool, training: bool) -> int:
+def _peak(model: Model, batch: int, half: bool, training: bool) -> int:
     """Return the most bytes that a pass over `batch` images, with the way back when `training`, holds at once."""
     kind = torch.bfloat16 if half else torch.float32
     ledger = _Ledger()
     with torch.device("meta"):
-        network = build(graph).to(kind).train(training)
+        network = build(model).to(kind).train(training)
         with ledger, torch.set_grad_enabled(training):
-            images, y = torch.empty(batch, *graph.image), torch.empty(batch, dtype=torch.int64)
+            images, y = torch.empty(batch, *model.image), torch.empty(batch, dtype=torch.int64)
             logits = network(images.to(kind))
             if training:
                 functional.cross_entropy(logits.float(), y).backward()

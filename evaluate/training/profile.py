@@ -22,7 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiler
 
-from cgp.graph import Graph
+from cgp.model import Model
 from evaluate.data.images import Images
 from evaluate.data.splits import Data
 from evaluate.training.checkpoint import ModelFolder
@@ -69,14 +69,14 @@ class Profile:
         return "\n".join(lines)
 
 
-def profile(graph: Graph, data: Data, setting: Setting) -> Profile:
-    """Train `graph` for the first epoch of the setting's recipe, in this process, and time it."""
+def profile(model: Model, data: Data, setting: Setting) -> Profile:
+    """Train `model` for the first epoch of the setting's recipe, in this process, and time it."""
     device = setting.numerics.device
     eager = dataclasses.replace(setting.recipe, cuda_graphs=False)  # a captured step has no phases
     setting = dataclasses.replace(setting, recipe=eager, until=1)
     clock = _Clock(on_gpu=device == "cuda")
     images, validation = (Images.of(data, (name,), device) for name in ("train", "validation"))
-    network = fresh_network(graph, setting)
+    network = fresh_network(model, setting)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as hooks:
         for handle in clock.hooks(network):
             hooks.callback(handle.remove)
@@ -85,11 +85,11 @@ def profile(graph: Graph, data: Data, setting: Setting) -> Profile:
     batch = min(setting.recipe.batch_size, len(images))
     few = dataclasses.replace(images, rows=images.rows[: _BATCHES * batch])
     phases = {name: clock.seconds[name] for name in (_BUILD, *_TRAINING, _VALIDATION, _CHECKPOINT)}
-    return Profile(phases, _operators(graph, few, setting), len(images) // batch * batch, graph.flops)
+    return Profile(phases, _operators(model, few, setting), len(images) // batch * batch, model.flops)
 
 
-def _operators(graph: Graph, images: Images, setting: Setting) -> list[Operator]:
-    network, on_gpu = fresh_network(graph, setting), setting.numerics.device == "cuda"
+def _operators(model: Model, images: Images, setting: Setting) -> list[Operator]:
+    network, on_gpu = fresh_network(model, setting), setting.numerics.device == "cuda"
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA][: 1 + on_gpu]
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it reports a missing GPU as an error
     with tempfile.TemporaryDirectory() as folder, profiler(activities=activities) as found:

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim import lr_scheduler as schedules
 from torch.optim.lr_scheduler import LRScheduler
 
-from cgp.graph import Graph
+from cgp.model import Model
 from cgp.network import build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
@@ -39,10 +39,10 @@ class Setting:
     until: int | None = None  #: epoch after which to pause; None: train to the end
 
 
-def fresh_network(graph: Graph, setting: Setting) -> nn.Module:
-    """Return the network of `graph` on its device, initialised by recipe and seed alone."""
+def fresh_network(model: Model, setting: Setting) -> nn.Module:
+    """Return the network of `model` on its device, initialised by recipe and seed alone."""
     torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
-    network = build(graph)
+    network = build(model)
     initialise(network, setting.recipe.init)
     return setting.numerics.place(network)
 

@@ -71,7 +71,7 @@ def _candidates(run: Run, top: int, seeds: int) -> list[Candidate]:
         missing = max(0, seeds - len(numbers[identity]))
         own = [*numbers[identity][:seeds], *range(free, free + missing)]
         free += missing
-        of_model = partial(Candidate, generation=int(generation), parent=model.key, genome=None, graph=model.graph)
+        of_model = partial(Candidate, generation=int(generation), parent=model.key, genome=None, model=model.model)
         candidates += [of_model(number, stage=STAGE) for number in own]
     return candidates
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cgp.errors import BadInput, did_you_mean
 from evaluate.job import Measure
-from populations.reading.frame import Model, Run, load
+from populations.reading.frame import RecordedModel, Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, worker_flags
 from populations.setup.config import Config
@@ -22,7 +22,7 @@ def measure(run: Run, name: str, models: list[str], options: Mapping[str, Any], 
     return carry_out(run.folder, flags, _candidates(run, name, [run.model(model) for model in models], options))
 
 
-def _candidates(run: Run, name: str, models: list[Model], options: Mapping[str, Any]) -> list[Candidate]:
+def _candidates(run: Run, name: str, models: list[RecordedModel], options: Mapping[str, Any]) -> list[Candidate]:
     known = run.measurements(name)
     data, free = Config.of(run.config, run.folder).data(), run.next_number(name)
     candidates = list[Candidate]()
@@ -33,12 +33,12 @@ def _candidates(run: Run, name: str, models: list[Model], options: Mapping[str, 
             raise BadInput(
                 f"model {model.id}: its status is {status}; expected ok, so that it has weights to measure"
             )
-        task = Measure(name, model.graph, str(model.folder), data, model.result.numerics["precision"], dict(options))
+        task = Measure(name, model.model, str(model.folder), data, model.result.numerics["precision"], dict(options))
         number = known.get((model.id, task.options_json))
         if number is None:
             number, free = free, free + 1
         place = number, int(generations[model.id]), model.key
-        candidates.append(Candidate(*place, None, model.graph, stage=name, task=task))
+        candidates.append(Candidate(*place, None, model.model, stage=name, task=task))
     return candidates
 
 

@@ -7,7 +7,7 @@ from evaluate.data.splits import load as load_data
 from evaluate.job import recipe
 from evaluate.training.train import Diverged
 from populations.reading import replay
-from populations.reading.frame import Model, Run, load
+from populations.reading.frame import RecordedModel, Run, load
 from populations.run_folder.journal import Journal
 from populations.run_folder.lock import Lock
 from populations.setup.config import Config, absolute
@@ -31,8 +31,8 @@ def _replay(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ("data_dir", "dataset")}
     _take_images_from(run, absolute({name: value for name, value in given.items() if value is not None}))
     model = run.model(arguments.model)
-    graph = model.graph
-    print(f"model {model.id}: depth {graph.depth}, {graph.conv_layers} convolutions, {graph.params:,} parameters")
+    built = model.model
+    print(f"model {model.id}: depth {built.depth}, {built.conv_layers} convolutions, {built.params:,} parameters")
     if arguments.recipe:
         if arguments.retrain or arguments.test:
             raise BadInput("--recipe: trains by another recipe, then tests; expected neither --retrain nor --test")
@@ -76,7 +76,7 @@ def _take_images_from(run: Run, moved: dict[str, str]) -> None:
     run.config |= moved
 
 
-def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:
+def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
     print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
@@ -87,7 +87,7 @@ def _polish(run: Run, model: Model, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _test(run: Run, model: Model) -> None:
+def _test(run: Run, model: RecordedModel) -> None:
     found = replay.test_score(run, model)
     print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images; selection never saw them)")
     try:

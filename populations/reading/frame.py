@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from cgp.errors import BadInput
-from cgp.graph import Graph
+from cgp.model import Model, model_from_json
 from evaluate.job import Key, Result
 from populations.reading.columns import COLUMNS
 from populations.run_folder.folder import read_json
@@ -43,13 +43,13 @@ _IN_ORDER = " order by j.stage <> 'search', j.stage <> 'final', j.stage, j.numbe
 
 
 @dataclass(frozen=True)
-class Model:
+class RecordedModel:
     """One model of a run, with what is needed to build and judge it again."""
 
     id: str
     key: Key
     seed: int
-    graph: Graph
+    model: Model
     result: Result | None
     folder: Path
 
@@ -190,7 +190,7 @@ class Run:
             )
         return str(rows[0]["id"])
 
-    def model(self, name: str) -> Model:
+    def model(self, name: str) -> RecordedModel:
         """Return the model that `name` means, see `identity`.
 
         A model that took over another's result stands for that other one.
@@ -199,10 +199,10 @@ class Run:
             select coalesce(max(same_as), jobs.job) from jobs left join results using (job)
             where id = ?)"""
         row = self._journal.select(query, self.identity(name))[0]
-        graph = Graph.from_json(self._journal.parsed(row["graph"]))
+        model = model_from_json(self._journal.parsed(row["graph"]))
         key = Key(row["stage"], row["number"])
         folder = self.folder / "models" / row["id"]
-        return Model(row["id"], key, row["seed"], graph, self._journal.latest_result(key), folder)
+        return RecordedModel(row["id"], key, row["seed"], model, self._journal.latest_result(key), folder)
 
 
 def load(folder: str | Path) -> Run:

@@ -25,7 +25,7 @@ from evaluate.training.checkpoint import ModelFolder, read_weights, write_weight
 from evaluate.training.inherit import inherit
 from evaluate.training.train import Row, Setting, best_epoch, fresh_network, score, train
 from evaluate.worker import setting_of
-from populations.reading.frame import Model, Run
+from populations.reading.frame import RecordedModel, Run
 from populations.setup.config import Config
 
 
@@ -45,7 +45,7 @@ class Replay:
         return self.recorded == self.repeated and self.weights_equal is not False
 
 
-def recorded_job(run: Run, model: Model, recipe: Recipe | None = None) -> Job:
+def recorded_job(run: Run, model: RecordedModel, recipe: Recipe | None = None) -> Job:
     """Return the job of `model` as it was sent, in the precision that its worker used.
 
     Raises BadInput where the model has no score to compare with.
@@ -59,11 +59,11 @@ def recorded_job(run: Run, model: Model, recipe: Recipe | None = None) -> Job:
         parent = model.result.parent
     inherited = str(model.folder.parent / parent) if parent else None
     folder = str(model.folder)
-    task = Train(model.graph, recipe, asked.data(), inherited)
+    task = Train(model.model, recipe, asked.data(), inherited)
     return Job(model.key.number, model.id, task, model.seed, folder, stage=model.key.stage)
 
 
-def rescore(run: Run, model: Model) -> Replay:
+def rescore(run: Run, model: RecordedModel) -> Replay:
     """Load the best weights of `model` and score them on the validation images again.
 
     Raises BadInput where the weights are missing or damaged.
@@ -73,7 +73,7 @@ def rescore(run: Run, model: Model) -> Replay:
     return _compare(model, setting, data, {f"val_{name}": value for name, value in repeated.items()})
 
 
-def test_score(run: Run, model: Model) -> dict[str, float]:
+def test_score(run: Run, model: RecordedModel) -> dict[str, float]:
     """Return `accuracy` and `loss` of the best weights of `model` on the test images."""
     job, setting, data = _ready(run, model)
     return _score(job, setting, data, "test")
@@ -97,16 +97,16 @@ class _Watched(ModelFolder):
             self._heard(curve)
 
 
-def retrain(run: Run, model: Model, heard: Heard | None = None) -> Replay:
+def retrain(run: Run, model: RecordedModel, heard: Heard | None = None) -> Replay:
     """Train `model` again from its genome, with its recipe and seed, and compare scores and weights.
 
     `heard` is called with the curve after each epoch.
     """
     job, setting, data = _ready(run, model)
     device = setting.numerics.device
-    network = fresh_network(job.train.graph, setting)
+    network = fresh_network(job.train.model, setting)
     if job.train.inherit:
-        inherit(network, job.train.graph, Path(job.train.inherit))
+        inherit(network, job.train.model, Path(job.train.inherit))
     setting = dataclasses.replace(setting, until=len(model.result.curve) if model.result else None)
     with tempfile.TemporaryDirectory() as folder:
         kept = _Watched(Path(folder), {"job": job.about()}, heard)
@@ -116,7 +116,7 @@ def retrain(run: Run, model: Model, heard: Heard | None = None) -> Replay:
     replay = _compare(model, setting, data, repeated)
     if not (model.folder / LAST).exists():  # dropped by --keep best
         return replay
-    recorded = fresh_network(job.train.graph, setting)
+    recorded = fresh_network(job.train.model, setting)
     try:
         read_weights(model.folder / LAST, recorded)
     except BadInput as error:
@@ -126,7 +126,7 @@ def retrain(run: Run, model: Model, heard: Heard | None = None) -> Replay:
 
 
 def polish(
-    run: Run, model: Model, recipe: Recipe, compiled: bool = False, heard: Heard | None = None
+    run: Run, model: RecordedModel, recipe: Recipe, compiled: bool = False, heard: Heard | None = None
 ) -> tuple[dict[str, float], Path]:
     """Train `model` from scratch by `recipe` on training and validation images together.
 
@@ -145,7 +145,7 @@ def polish(
     setting, data = setting_of(job, place), load(job.train.data)
     folder = model.folder / f"polish-{recipe.name}-{recipe.epochs}"
     folder.mkdir(exist_ok=True)
-    network = fresh_network(job.train.graph, setting)
+    network = fresh_network(job.train.model, setting)
     images = Images.of(data, ("train", "validation"), setting.numerics.device)
     numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint, "compiled": compiled}
     about: dict[str, Any] = {"job": job.about(), "numerics": numerics}
@@ -154,7 +154,7 @@ def polish(
     if compiled:
         network.compile()
     train(network, images, None, setting, kept)
-    plain = fresh_network(job.train.graph, setting)  # scoring would compile again, for its own batch sizes
+    plain = fresh_network(job.train.model, setting)  # scoring would compile again, for its own batch sizes
     plain.load_state_dict(network.state_dict())
     found = score(plain, Images.of(data, ("test",), setting.numerics.device), setting)
     about |= {"stretches": kept.stretches, "test": found}
@@ -172,7 +172,7 @@ def _require_compiler() -> None:
         )
 
 
-def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
+def _ready(run: Run, model: RecordedModel) -> tuple[Job, Setting, Data]:
     job = recorded_job(run, model)
     numerics = model.result.numerics if model.result else {}
     on_gpu = numerics.get("device") == "cuda" and torch.cuda.is_available()
@@ -181,7 +181,7 @@ def _ready(run: Run, model: Model) -> tuple[Job, Setting, Data]:
 
 
 def _score(job: Job, setting: Setting, data: Data, split: str) -> dict[str, float]:
-    network = fresh_network(job.train.graph, setting)
+    network = fresh_network(job.train.model, setting)
     path = Path(job.folder) / BEST
     if not path.exists():
         raise BadInput(f"{path}: no weights are kept for this model (--keep best?); replay it with --retrain")
@@ -189,7 +189,7 @@ def _score(job: Job, setting: Setting, data: Data, split: str) -> dict[str, floa
     return score(network, Images.of(data, (split,), setting.numerics.device), setting)
 
 
-def _compare(model: Model, setting: Setting, data: Data, repeated: dict[str, float]) -> Replay:
+def _compare(model: RecordedModel, setting: Setting, data: Data, repeated: dict[str, float]) -> Replay:
     result = model.result or Result("lost")  # `recorded_job` has turned away models without a score
     now: dict[str, Any] = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
     stretches = result.stretches or [{"numerics": result.numerics}]  # older programs recorded the last one alone

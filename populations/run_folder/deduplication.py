@@ -17,7 +17,7 @@ class Deduplication:
         """Return the earlier job whose result `candidate` takes over; None where it is trained itself."""
         if not self._enabled or candidate.stage != SEARCH:
             return None
-        first = self._journal.first_with(candidate.graph.id)
+        first = self._journal.first_with(candidate.model.id)
         return Key(SEARCH, first) if first is not None and first < candidate.number else None
 
     def wait(self, original: Key, candidate: Candidate) -> None:

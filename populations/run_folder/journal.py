@@ -86,7 +86,7 @@ class Journal:
 
     def add_job(self, candidate: Candidate, identity: str, seed: int, genome: dict[str, Any] | None) -> None:
         """Write an opened job; see the class for when it is on the disk."""
-        graph = candidate.graph
+        model = candidate.model
         parent = self._job(candidate.parent) if candidate.parent else None
         measure = candidate.task if isinstance(candidate.task, Measure) else None
         row = (
@@ -97,16 +97,16 @@ class Journal:
             parent,
             measure.measure if measure else None,
             candidate.heard,
-            graph.id,
-            graph.depth,
-            graph.conv_layers,
-            graph.params,
-            graph.flops,
-            graph.receptive_field,
+            model.id,
+            model.depth,
+            model.conv_layers,
+            model.params,
+            model.flops,
+            model.receptive_field,
             seed,
             _now(),
         )
-        texts = [None if genome is None else json.dumps(genome), json.dumps(graph.to_json())]
+        texts = [None if genome is None else json.dumps(genome), json.dumps(model.to_json())]
         texts.append(measure.options_json if measure else None)
         with self._unsynced():
             self._write("begin")

@@ -96,7 +96,7 @@ class Store:
         graph: then it takes over that job's result, at once or when it comes. Earlier means the
         job number, so that it does not matter how many workers there are.
         """
-        key, graph_id = candidate.key, candidate.graph.id
+        key, graph_id = candidate.key, candidate.model.id
         identity = _identity(self.plan.seed, key, graph_id)
         known = self.journal.identity(key)
         if known is None:
@@ -124,7 +124,7 @@ class Store:
         """Write jobs that are to be opened later, unless they are there already: what was asked for is not lost."""
         for candidate in candidates:
             if self.journal.identity(candidate.key) is None:
-                self._enter(candidate, _identity(self.plan.seed, candidate.key, candidate.graph.id))
+                self._enter(candidate, _identity(self.plan.seed, candidate.key, candidate.model.id))
 
     def _enter(self, candidate: Candidate, identity: str) -> None:
         genome = candidate.genome.to_json(self.plan.space) if candidate.genome else None
@@ -134,13 +134,13 @@ class Store:
         folder = self.model_folder(identity)
         folder.mkdir(exist_ok=True)
         genome = candidate.genome.to_json(self.plan.space) if candidate.genome else {}
-        genome_file = json.dumps(genome | {"graph": candidate.graph.to_json()}).encode()
+        genome_file = json.dumps(genome | {"graph": candidate.model.to_json()}).encode()
         write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
         inherit = self._parent_folder(candidate) if self.plan.inherit and candidate.stage == SEARCH else None
         return Job(
             candidate.number,
             identity,
-            candidate.task or Train(candidate.graph, self.plan.recipe, self.plan.data, inherit),
+            candidate.task or Train(candidate.model, self.plan.recipe, self.plan.data, inherit),
             _seed(self.plan.seed, candidate.key),
             str(folder.absolute()),
             str(self.stop_file.absolute()),

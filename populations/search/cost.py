@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgp.graph import Graph
+from cgp.model import Model
 from populations.record import Record
 
 _LATEST = 64  # results that the model learns from
@@ -49,20 +49,20 @@ class CostModel:
 
         The more results there are, the less of the forecast counts.
         """
-        curve, graph = record.result.curve, record.candidate.graph
+        curve, model = record.result.curve, record.candidate.model
         if record.copied or not curve:
             return
         seconds = sum(row["seconds"] for row in curve) / len(curve)
-        self._seen = [*self._seen[1 - _LATEST :], Point(graph.flops / 1e9, graph.conv_layers, seconds)]
+        self._seen = [*self._seen[1 - _LATEST :], Point(model.flops / 1e9, model.conv_layers, seconds)]
         self._flops, self._layers = fit(self._points)
 
     @property
     def _points(self) -> list[Point]:
         return self._foretold[_REPLACED * len(self._seen) :] + self._seen
 
-    def expected(self, graph: Graph) -> float:
-        """Return the seconds per epoch to be expected of `graph`; before the first result, any measure of it."""
-        return self._flops * graph.flops / 1e9 + self._layers * graph.conv_layers
+    def expected(self, model: Model) -> float:
+        """Return the seconds per epoch to be expected of `model`; before the first result, any measure of it."""
+        return self._flops * model.flops / 1e9 + self._layers * model.conv_layers
 
     @property
     def mean(self) -> float | None:

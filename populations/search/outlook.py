@@ -68,7 +68,7 @@ class Outlook:
         else:
             passed = [rung for rung in self._rungs if job.until is None or rung < job.until]
             epochs = self._epochs_left(max(passed, default=0))
-        return epochs * self._schedule.cost.expected(job.task.graph)
+        return epochs * self._schedule.cost.expected(job.task.model)
 
     def _overhead(self, mean: float) -> float:
         """Return a slot's seconds for each second of training: as forecast, until trainings here say better."""

@@ -38,7 +38,7 @@ class Schedule:
 
     def longest_first(self, candidates: list[Candidate]) -> list[Candidate]:
         """Return `candidates` in the order in which they are to be opened; of equal graphs the lower number first."""
-        return sorted(candidates, key=lambda candidate: -self.cost.expected(candidate.graph))
+        return sorted(candidates, key=lambda candidate: -self.cost.expected(candidate.model))
 
     def add(self, job: Job) -> None:
         """Let `job` wait for a slot; with a race it is to pause at the first rung."""
@@ -50,7 +50,7 @@ class Schedule:
         """Take out the job that is to run next: the farthest along, of equals the longest-expected."""
 
         def urgency(job: Job) -> tuple[int, float, int]:
-            return job.until or job.epochs, self.cost.expected(job.task.graph), -job.number
+            return job.until or job.epochs, self.cost.expected(job.task.model), -job.number
 
         chosen = max(self._waiting, key=urgency)
         self._waiting.remove(chosen)

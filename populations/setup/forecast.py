@@ -7,7 +7,7 @@ from statistics import median
 
 import pandas as pd
 
-from cgp.graph import Graph
+from cgp.model import Model
 from evaluate.data.splits import Data
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.devices.place import settle_process
@@ -25,7 +25,7 @@ from populations.terminal.spoken import between, duration, size
 
 _SAMPLE = 32  # draws that stand for a whole search
 _MARGIN = 2  # on a CPU a training's resident memory was 1.0 to 1.8 times the prediction (7 networks, sgd, adam)
-_ALONE, _EACH = 4, 3  # graphs that a dry run times, and that each worker of a search times beside the others
+_ALONE, _EACH = 4, 3  # models that a dry run times, and that each worker of a search times beside the others
 _TIMING_S, _PATIENCE_S = 3.0, 60.0  # that timing should take, and may take where one step is long
 _FORWARD = 1 / 3  # of a training step's time is the forward pass, all that validation takes
 _LOW, _HIGH = 0.8, 1.8  # of the forecast; searches of four kinds took 0.9 to 1.5 times their forecast in CPU time
@@ -38,23 +38,23 @@ class Forecast:
     """What a search is expected to take, before it begins."""
 
     cost: CostModel
-    sample: Sequence[Graph]  #: draws that stand for its networks
+    sample: Sequence[Model]  #: draws that stand for its networks
     epochs: int  #: of a training that runs to its end
     expected: float  #: epochs of all trainings together, with what a race ends early
     workers: int
 
     @property
     def seconds(self) -> float:
-        """Wall time, where no slot ever waits and no graph is met twice."""
+        """Wall time, where no slot ever waits and no model is met twice."""
         return self.expected * self._mean / self.workers
 
     @property
     def _mean(self) -> float:
         return sum(map(self.epoch, self.sample)) / len(self.sample)
 
-    def epoch(self, graph: Graph) -> float:
-        """Return the seconds that an epoch of `graph` takes in a slot, with its share of what is no training."""
-        return self.cost.expected(graph) * self.cost.overhead
+    def epoch(self, model: Model) -> float:
+        """Return the seconds that an epoch of `model` takes in a slot, with its share of what is no training."""
+        return self.cost.expected(model) * self.cost.overhead
 
     def __str__(self) -> str:
         """Say the time, as a range."""
@@ -67,7 +67,7 @@ class Forecast:
         share = taken / max(1e-9, self.seconds * self.workers)
         if share <= _LONG or taken <= _UNLIKE * self._mean * self.epochs:
             return None
-        twice = 2 * median(graph.flops for graph in self.sample)
+        twice = 2 * median(model.flops for model in self.sample)
         return (
             f"the slowest of {len(self.sample)} draws trains for about {duration(taken)}, "
             f"{share:.0%} of all training\n"
@@ -78,7 +78,7 @@ class Forecast:
 def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race | None, slots: Sequence[Slot]) -> Forecast | None:
     """Let the workers time training steps and return what the search is expected to take.
 
-    They do so at once, each with some of the graphs: so they are as slow as they will be beside each other.
+    They do so at once, each with some of the models: so they are as slow as they will be beside each other.
     None where one of them fails at it, which the search will meet in its own time.
     """
     sample = strategy.sample(_SAMPLE)
@@ -92,13 +92,13 @@ def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race | None, slot
     return _forecast(timed, sample, strategy, plan, data, race, len(slots))
 
 
-def _to_time(graphs: tuple[Graph, ...], plan: Plan, data: Data, device: str) -> Sample:
-    return Sample(graphs, plan.recipe, len(data.splits["train"]), device.partition(":")[0], _TIMING_S)
+def _to_time(models: tuple[Model, ...], plan: Plan, data: Data, device: str) -> Sample:
+    return Sample(models, plan.recipe, len(data.splits["train"]), device.partition(":")[0], _TIMING_S)
 
 
 def _forecast(
     timed: Sequence[TimedStep],
-    sample: Sequence[Graph],
+    sample: Sequence[Model],
     strategy: Strategy,
     plan: Plan,
     data: Data,
@@ -114,18 +114,18 @@ def _forecast(
     return Forecast(cost, sample, epochs, expected, workers)
 
 
-def _parts(sample: Sequence[Graph], workers: int, each: int) -> list[tuple[Graph, ...]]:
-    """Return `each` graphs for each of `workers`, cheapest first, who together cover the range of costs evenly."""
-    ranked = sorted(sample, key=lambda graph: graph.flops)
+def _parts(sample: Sequence[Model], workers: int, each: int) -> list[tuple[Model, ...]]:
+    """Return `each` models for each of `workers`, cheapest first, who together cover the range of costs evenly."""
+    ranked = sorted(sample, key=lambda model: model.flops)
     places = [[(part + (worker + 0.5) / workers) / each for part in range(each)] for worker in range(workers)]
     return [tuple(ranked[int(place * len(ranked))] for place in mine) for mine in places]
 
 
 def _cost_model(
-    timed: Sequence[TimedStep], sample: Sequence[Graph], plan: Plan, data: Data, starts: float
+    timed: Sequence[TimedStep], sample: Sequence[Model], plan: Plan, data: Data, starts: float
 ) -> CostModel:
     """Return the cost model of an epoch that follows from timed steps; a training starts `starts` times an epoch."""
-    points = [Point(t.graph.flops * t.batch / 1e9, t.graph.conv_layers, t.seconds) for t in timed]
+    points = [Point(t.model.flops * t.batch / 1e9, t.model.conv_layers, t.seconds) for t in timed]
     per_gflop, per_layer = fit(points)
     train, validation = (len(data.splits[name]) for name in ("train", "validation"))
     batch = min(plan.recipe.batch_size, train)
@@ -145,16 +145,16 @@ def population_table(strategy: Strategy, plan: Plan, forecast: Forecast) -> pd.D
 
     Asks `strategy`, which is then no longer fresh.
     """
-    graphs = [candidate.graph for candidate in strategy.ask(strategy.size(0))]
+    models = [candidate.model for candidate in strategy.ask(strategy.size(0))]
     return pd.DataFrame(
         {
-            "depth": [graph.depth for graph in graphs],
-            "conv_layers": [graph.conv_layers for graph in graphs],
-            "params": [graph.params for graph in graphs],
-            "mflops": [round(graph.flops / 1e6, 1) for graph in graphs],
-            "receptive_field": [graph.receptive_field for graph in graphs],
-            "seconds": [round(forecast.epoch(graph) * forecast.epochs, 1) for graph in graphs],
-            "mbytes": [round(forecast_bytes(graph, plan.recipe) / 1e6, 1) for graph in graphs],
+            "depth": [model.depth for model in models],
+            "conv_layers": [model.conv_layers for model in models],
+            "params": [model.params for model in models],
+            "mflops": [round(model.flops / 1e6, 1) for model in models],
+            "receptive_field": [model.receptive_field for model in models],
+            "seconds": [round(forecast.epoch(model) * forecast.epochs, 1) for model in models],
+            "mbytes": [round(forecast_bytes(model, plan.recipe) / 1e6, 1) for model in models],
         }
     )
 
@@ -182,9 +182,9 @@ def first_profile(strategy: Strategy, plan: Plan, data: Data, device: str) -> st
     """Train the first network that would be drawn for one epoch, as a worker does; return where time went."""
     kind, precision = device.partition(":")[0], plan.recipe.precision
     settle_process(device)
-    graph = strategy.ask(1)[0].graph
-    found = profile(graph, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
-    return f"depth {graph.depth}, {graph.params:,} parameters, {graph.flops:,} FLOPs, {kind}, {precision}\n\n{found}"
+    model = strategy.ask(1)[0].model
+    found = profile(model, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
+    return f"depth {model.depth}, {model.params:,} parameters, {model.flops:,} FLOPs, {kind}, {precision}\n\n{found}"
 
 
 def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
@@ -193,17 +193,17 @@ def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
     With `--keep best` only the best network's and those in training lie on disk.
     """
     sample = strategy.sample(_SAMPLE)
-    mean = sum(forecast_bytes(graph, plan.recipe) for graph in sample) / len(sample)
+    mean = sum(forecast_bytes(model, plan.recipe) for model in sample) / len(sample)
     return round(mean * (strategy.total if plan.keep == "all" else workers + 1))
 
 
 def worker_bytes(strategy: Strategy, plan: Plan, data: Data, device: str) -> int:
     """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
-    sample = sorted(strategy.sample(_SAMPLE), key=lambda graph: graph.flops)
+    sample = sorted(strategy.sample(_SAMPLE), key=lambda model: model.flops)
     median = sample[len(sample) // 2]
     kind = device.partition(":")[0]
     images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
-    asked = {"graph": median.id, "recipe": dataclasses.asdict(plan.recipe)}
+    asked = {"model": median.id, "recipe": dataclasses.asdict(plan.recipe)}
     # Remembered, since torch takes two seconds to import what predicts.
     found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
     return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])

@@ -13,7 +13,7 @@ import numpy as np
 from deap import base, tools
 
 from cgp.genome import Genome, draw
-from cgp.graph import Graph
+from cgp.model import Model
 from cgp.mutation import forced
 from cgp.space import Space
 from evaluate.fitness import Objective
@@ -52,7 +52,7 @@ class Individual:
     def __init__(self, record: Record, objectives: Sequence[Objective]) -> None:
         """Score `record`, whose result is ok."""
         weights = (*(objective.weight for objective in objectives), -1.0)
-        values = [objective.value(record.candidate.graph, record.result) for objective in objectives]
+        values = [objective.value(record.candidate.model, record.result) for objective in objectives]
         self.fitness = _fitness_class(weights)((*values, record.candidate.number))
         self.record = record
 
@@ -131,7 +131,7 @@ class Strategy(ABC):
         """Whether there can be more generations than were asked for."""
         return True
 
-    def sample(self, count: int) -> list[Graph]:
+    def sample(self, count: int) -> list[Model]:
         """Return networks that stand for all that will be asked: `count` draws of the space, always the same."""
         rng = np.random.default_rng([self.settings.seed, count])
         space = self.settings.space
@@ -181,7 +181,7 @@ class Strategy(ABC):
 
         values.register("best", best)
         values.register("median", lambda found: median(found) if found else None)
-        depths = tools.Statistics(lambda individual: individual.record.candidate.graph.depth)
+        depths = tools.Statistics(lambda individual: individual.record.candidate.model.depth)
         depths.register("min_depth", lambda found: min(found, default=None))
         depths.register("max_depth", lambda found: max(found, default=None))
         pruned = sum(record.result.status == "pruned" for record in records)
@@ -199,7 +199,7 @@ def best_distinct(individuals: Sequence[Individual], count: int) -> list[Individ
     """Return the best `count` of `individuals`, best first, of each graph the best one only."""
     by_graph = dict[str, Individual]()
     for individual in tools.selBest(individuals, len(individuals)):
-        by_graph.setdefault(individual.record.candidate.graph.id, individual)
+        by_graph.setdefault(individual.record.candidate.model.id, individual)
     return list(by_graph.values())[:count]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cgp.graph import Graph
+from cgp.model import Model
 from evaluate.job import SEARCH
 from populations.record import Candidate, Generation, Record
 from populations.strategies.breeding import Settings, Strategy, best_distinct
@@ -38,9 +38,9 @@ class Sweep(Strategy):
         """No: its list is all there is."""
         return False
 
-    def sample(self, count: int) -> list[Graph]:
+    def sample(self, count: int) -> list[Model]:
         """Return its own networks."""
-        return [candidate.graph for candidate in self.candidates]
+        return [candidate.model for candidate in self.candidates]
 
     @property
     def done(self) -> bool:

@@ -134,11 +134,11 @@ class Screen(Observer):
         if strategy.best is None:
             self.line(f"no network finished ok; see the logs: {populations_command()} show {run}")
             return
-        best, graph, look = strategy.best, strategy.best.candidate.graph, populations_command()
+        best, model, look = strategy.best, strategy.best.candidate.model, populations_command()
         self.line(
             f"\nbest: {run / 'best'} -> models/{best.id}\n"
-            f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {graph.depth}, "
-            f"{graph.conv_layers} convolutions, {graph.params:,} parameters\n\n"
+            f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {model.depth}, "
+            f"{model.conv_layers} convolutions, {model.params:,} parameters\n\n"
             f"next: {look} show {run}\n"
             f"      {look} replay {run} best --test"
         )
@@ -166,7 +166,7 @@ def _training(slot: str, job: Job) -> Text:
     except OSError:  # its first epoch
         rows = 1  # the head
     epoch = min(max(1, rows), job.until or job.epochs)
-    graph = job.task.graph
+    model = job.task.model
     return _line(
-        f"{slot:8} {job.id} · depth {graph.depth} · {graph.flops / 1e6:,.1f} MFLOPs · epoch {epoch} of {job.epochs}"
+        f"{slot:8} {job.id} · depth {model.depth} · {model.flops / 1e6:,.1f} MFLOPs · epoch {epoch} of {job.epochs}"
     )
