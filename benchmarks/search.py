@@ -162,4 +162,4 @@ def _retrained(graph: Model, data: Data, numerics: Numerics) -> float:
     network = fresh_network(graph, setting)
     with tempfile.TemporaryDirectory() as folder:
         train(network, Images.of(data, ("train", "validation"), "cpu"), None, setting, ModelFolder(Path(folder), {}))
-    return score(network, Images.of(data, ("test",), "cpu"), setting)["accuracy"]
+    return score(network, Images.of(data, ("test",), "cpu"), setting.numerics)["accuracy"]

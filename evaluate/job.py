@@ -108,7 +108,7 @@ class DataSpec:
         return {name: value for name, value in asdict(self).items() if name != "val_size" or value is not None}
 
 
-SEARCH, FINAL = "search", "final"  #: stages of a job; the others are named by the commands that send them
+SEARCH, FINAL, POLISH = "search", "final", "polish"  #: stages; others are named by the commands that send them
 
 
 class Key(NamedTuple):
@@ -120,17 +120,31 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Train:
-    """Train a network and score it on the validation images."""
+    """Train a network on the training images and score it, each epoch, on the validation images."""
 
     model: Model
     recipe: Recipe
     data: DataSpec
     inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
+    polish: bool = False  #: train on the validation images, too, and score the test images, once, at the end
+    compiled: bool = False  #: by torch.compile; weights and scores are the plain network's
 
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all of it that decides the outcome."""
-        parent = {"parent": Path(self.inherit).name} if self.inherit else {}
-        return {"graph": self.model.to_json(), "recipe": asdict(self.recipe), "data": self.data.about()} | parent
+        about: dict[str, Any] = {
+            "graph": self.model.to_json(),
+            "recipe": asdict(self.recipe),
+            "data": self.data.about(),
+        }
+        if self.inherit:
+            about["parent"] = Path(self.inherit).name
+        return about | ({"polish": True} if self.polish else {})
+
+    @property
+    def options_json(self) -> str:
+        """What it does otherwise than a training of its run, as one text, the same for equal options."""
+        options = {"recipe": asdict(self.recipe), "polish": self.polish, "compiled": self.compiled}
+        return json.dumps(options, sort_keys=True)
 
 
 @dataclass(frozen=True)

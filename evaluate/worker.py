@@ -19,8 +19,8 @@ import torch
 
 from cgp.errors import BadInput
 from cgp.network import build
-from evaluate.data.images import Images
-from evaluate.data.splits import Data, load
+from evaluate.data.images import OnDevice
+from evaluate.data.splits import load
 from evaluate.devices.numerics import describe_device
 from evaluate.devices.place import Place, settle_process, this_place
 from evaluate.files import BEST
@@ -30,8 +30,8 @@ from evaluate.memory.heap import give_back_memory
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.pool.pool import STOP_SIGNALS
 from evaluate.training.checkpoint import Interrupted, ModelFolder, read_weights
-from evaluate.training.inherit import inherit
-from evaluate.training.train import Diverged, Setting, best_epoch, fresh_network, out_of_patience, train
+from evaluate.training.train import Diverged, Setting, out_of_patience
+from evaluate.training.trained import carry_out
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -119,36 +119,39 @@ def evaluate(job: Job) -> Result:
 
 def _train(job: Job, folder: ModelFolder) -> Result:
     task, setting = job.train, setting_of(job, this_place())
-    data, images, validation = _images(job, setting.numerics.device)
+    images = _images(job, setting.numerics.device)
     reset_peak_memory(setting.numerics.device)
-    numerics = setting.numerics.describe() | {"data_fingerprint": data.fingerprint}
-    folder.about |= {"numerics": numerics}
+    folder.about |= {"numerics": numerics_of(task, setting, images)}
     folder.discard_unusable()
-    network = fresh_network(task.model, setting)
-    share = inherit(network, task.model, Path(task.inherit)) if task.inherit else None
-    curve = train(network, images, validation, setting, folder)  # beyond `until`, where it had been farther once
-    best = best_epoch(curve)
+    trained = carry_out(task, setting, images, folder)  # beyond `until`, where it had been farther once
+    curve = trained.curve
     whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
     return Result(
         "ok" if whole else "paused",
-        metrics={name: best[name] for name in ("val_accuracy", "val_loss")},
+        metrics=trained.metrics,
         curve=curve,
         seconds=sum(row["seconds"] for row in curve),
         peak_memory_mb=peak_memory_mb(setting.numerics.device),
         parent=Path(task.inherit).name if task.inherit else None,
-        scratch_share=share,
+        scratch_share=trained.scratch_share,
         numerics=folder.stretches[-1]["numerics"],
         stretches=folder.stretches,
     )
 
 
+def numerics_of(task: Train, setting: Setting, images: OnDevice) -> dict[str, Any]:
+    """Return everything beside the job that decides the last bit of its scores."""
+    found = setting.numerics.describe() | {"data_fingerprint": images.data.fingerprint}
+    return found | ({"compiled": True} if task.compiled else {})
+
+
 def _measure(job: Job, task: Measure) -> Result:
     began, numerics = time.perf_counter(), this_place().numerics(task.precision)
-    data, _, _ = _images(job, numerics.device)
+    images = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
     network = numerics.place(build(task.model))
     read_weights(Path(task.source) / BEST, network)
-    subject = Subject(network, data, numerics, Path(job.folder))
+    subject = Subject(network, images, numerics, Path(job.folder))
     measured = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
     return Result(
         "ok",
@@ -157,42 +160,40 @@ def _measure(job: Job, task: Measure) -> Result:
         seconds=time.perf_counter() - began,
         peak_memory_mb=peak_memory_mb(numerics.device),
         parent=Path(task.source).name,
-        numerics=numerics.describe() | {"data_fingerprint": data.fingerprint},
+        numerics=numerics.describe() | {"data_fingerprint": images.data.fingerprint},
     )
 
 
-def _images(job: Job, device: str) -> tuple[Data, Images, Images]:
-    """Return the job's dataset, training and validation images.
+def _images(job: Job, device: str) -> OnDevice:
+    """Return the job's images.
 
     Raises WrongImages where they are not the run's, and BadInput where the network expects others.
     """
     spec, model = job.task.data, job.task.model
     try:
-        opened = _opened(spec, device)
+        images = _opened(spec, device)
     except BadInput as error:
         raise WrongImages(str(error)) from error
     except FileNotFoundError as error:
         raise WrongImages(f"{spec.name}: {error.filename} is gone; restore the images") from error
-    found = opened[0].fingerprint
-    if job.fingerprint and job.fingerprint != found:
+    data = images.data
+    if job.fingerprint and job.fingerprint != data.fingerprint:
         raise WrongImages(
-            f"{spec.name}: the images have changed since the search began, their fingerprint is {found[:12]} "
-            f"and was {job.fingerprint[:12]}; restore them"
+            f"{spec.name}: the images have changed since the search began, their fingerprint is "
+            f"{data.fingerprint[:12]} and was {job.fingerprint[:12]}; restore them"
         )
-    data = opened[0]
     if data.shape != model.image or len(data.classes) != model.classes:
         raise BadInput(
             f"{spec.name}: images {tuple(data.shape)} of {len(data.classes)} classes; the network "
             f"expects {tuple(model.image)} of {model.classes}"
         )
-    return opened
+    return images
 
 
 @lru_cache(maxsize=1)
-def _opened(spec: DataSpec, device: str) -> tuple[Data, Images, Images]:
-    """Return a dataset, its training and its validation images: they stay on `device` for the next job."""
-    data = load(spec)
-    return data, Images.of(data, ("train",), device), Images.of(data, ("validation",), device)
+def _opened(spec: DataSpec, device: str) -> OnDevice:
+    """Return the images of a dataset: they stay on `device` for the next job."""
+    return OnDevice(load(spec), device)
 
 
 def _broken(status: Status, error: BaseException, folder: ModelFolder) -> Result:

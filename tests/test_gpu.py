@@ -1,6 +1,5 @@
 """What can be told without a GPU of how it is used: what lies on it, and what waits for it."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -84,7 +83,7 @@ def test_validation_waits_for_a_gpu_once_it_is_through(make_job: MakeJob) -> Non
             network = fresh_network(job.train.model, setting_of(job, CPU))
         network.register_forward_pre_hook(lambda module, inputs: entered.append(len(inputs[0])))
         with pytest.raises(DataDependentOutputException):
-            score(network, images, dataclasses.replace(setting_of(job, CPU), numerics=Numerics("cuda", "fp32")))
+            score(network, images, Numerics("cuda", "fp32"))
     assert sum(entered) == len(data.splits["train"])
     assert max(entered) == EVALUATION_BATCH
 

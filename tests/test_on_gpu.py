@@ -78,7 +78,7 @@ def test_a_workers_score_comes_back_to_the_bit_in_another_process(
     assert told == {"device": "cuda", "device_name": torch.cuda.get_device_name(DEVICE), "precision": precision}
     network, setting = fresh_network(job.train.model, setting_of(job, here)), setting_of(job, here)
     read_weights(Path(job.folder) / BEST, network)
-    found = score(network, Images.of(load(job.train.data), ("validation",), "cuda"), setting)
+    found = score(network, Images.of(load(job.train.data), ("validation",), "cuda"), setting.numerics)
     assert {f"val_{name}": value for name, value in found.items()} == result.metrics
 
 

@@ -1,5 +1,6 @@
 import errno
 import json
+import math
 import os
 import signal
 import threading
@@ -433,3 +434,10 @@ def test_a_result_is_on_the_disk_when_it_is_written_and_jobs_keep_their_order(st
     with store.journal._unsynced():
         assert level() == 1
     assert level() == 2
+
+
+def test_a_metric_that_is_no_number_is_missing(store: Store) -> None:
+    job = opened(store, candidate(0))
+    measured = replace(ok(0.5), metrics={"val_accuracy": 0.5, "val_loss": math.nan})
+    store.close(job, measured)
+    assert store.journal.tuples("select name, value from metrics") == [("val_accuracy", 0.5)]

@@ -75,6 +75,21 @@ class Images:
             yield x.contiguous(memory_format=torch.channels_last), labels
 
 
+class OnDevice:
+    """The images of a dataset on one device: a split is put there when it is first asked for, and stays."""
+
+    def __init__(self, data: Data, device: str) -> None:
+        """Hold `data`, and nothing on `device` (cpu or cuda) yet."""
+        self.data, self.device = data, device
+        self._there: dict[tuple[str, ...], Images] = {}
+
+    def of(self, *splits: str) -> Images:
+        """Return the images of `splits`, in their order."""
+        if splits not in self._there:
+            self._there[splits] = Images.of(self.data, splits, self.device)
+        return self._there[splits]
+
+
 def _generator(seed: int, kind: int, epoch: int) -> torch.Generator:
     state = np.random.SeedSequence([seed, kind, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0] >> 1))

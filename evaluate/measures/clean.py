@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from evaluate.measures.subject import Measured, Subject
-from evaluate.training.train import outputs
+from evaluate.training.train import outputs, score
 
 
 def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator) -> Measured:
@@ -18,14 +18,15 @@ def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator
     whose name is then in the place of `test`.
     """
     split = str(options.get("split", "test"))
+    images = subject.images.of(split)
+    metrics = {f"{split}_{name}": value for name, value in score(subject.network, images, subject.numerics).items()}
     classes, correct, losses = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
-    for logits, y in outputs(subject.network, subject.images(split), subject.numerics):
+    for logits, y in outputs(subject.network, images, subject.numerics):
         classes.append(y)
         correct.append(logits.argmax(1) == y)
         losses.append(functional.cross_entropy(logits.float(), y, reduction="none"))
     labels, right, loss = torch.cat(classes), torch.cat(correct).double(), torch.cat(losses).double()
-    metrics = {f"{split}_accuracy": right.mean().item(), f"{split}_loss": loss.mean().item()}
-    for number, name in enumerate(subject.data.classes):
+    for number, name in enumerate(subject.images.data.classes):
         own = labels == number
         if own.any():
             metrics[f"{split}_accuracy[{name}]"] = right[own].mean().item()

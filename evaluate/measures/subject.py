@@ -5,8 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from evaluate.data.images import Images
-from evaluate.data.splits import Data
+from evaluate.data.images import OnDevice
 from evaluate.devices.numerics import Numerics
 
 
@@ -15,13 +14,9 @@ class Subject:
     """A trained network with what it is measured on."""
 
     network: nn.Module  #: on its device
-    data: Data
+    images: OnDevice  #: `images.of("test")`, on the same device
     numerics: Numerics
     folder: Path  #: where artifacts go
-
-    def images(self, split: str) -> Images:
-        """Return the images of `train`, `validation` or `test`, on the network's device."""
-        return Images.of(self.data, (split,), self.numerics.device)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def train(
         row["train_loss"] = loss / steps
         row["train_accuracy"] = correct / (steps * batch)
         if validation is not None:
-            row |= {f"val_{name}": value for name, value in score(network, validation, setting).items()}
+            row |= {f"val_{name}": value for name, value in score(network, validation, setting.numerics).items()}
         row["seconds"] = time.perf_counter() - started
         if not all(map(math.isfinite, row.values())):
             raise Diverged(f"epoch {len(curve) + 1}: loss is not finite")
@@ -87,11 +87,11 @@ def train(
 
 
 @torch.no_grad()
-def score(network: nn.Module, images: Images, setting: Setting) -> dict[str, float]:
+def score(network: nn.Module, images: Images, numerics: Numerics) -> dict[str, float]:
     """Return `accuracy` (fraction) and `loss` (mean cross-entropy) of `network` on all `images`."""
     correct = torch.zeros((), dtype=torch.int64, device=images.labels.device)
     total = torch.zeros((), dtype=torch.float64, device=images.labels.device)
-    for logits, y in outputs(network, images, setting.numerics):
+    for logits, y in outputs(network, images, numerics):
         correct += (logits.argmax(1) == y).sum()
         total += functional.cross_entropy(logits.float(), y, reduction="sum")
     return {"accuracy": int(correct) / len(images), "loss": float(total) / len(images)}

@@ -1,6 +1,7 @@
 """What is asked of a run afterwards: the commands of `python -m populations` that use workers or torch.
 
 confirm  winners trained again on fresh seeds
+polish   a model trained once more, on training and validation images, and tested
 measure  a measure of trained models
 replay   score or train a model again, and say what came of it
 """

@@ -23,7 +23,7 @@ def measure(run: Run, name: str, models: list[str], options: Mapping[str, Any], 
 
 
 def _candidates(run: Run, name: str, models: list[RecordedModel], options: Mapping[str, Any]) -> list[Candidate]:
-    known = run.measurements(name)
+    known = run.asked(name)
     data, free = Config.of(run.config, run.folder).data(), run.next_number(name)
     candidates = list[Candidate]()
     generations = run.models.set_index("id")["generation"]

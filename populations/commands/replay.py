@@ -6,8 +6,10 @@ from cgp.errors import BadInput
 from evaluate.data.splits import load as load_data
 from evaluate.job import recipe
 from evaluate.training.train import Diverged
+from populations.commands.polish import polish
 from populations.reading import replay
 from populations.reading.frame import RecordedModel, Run, load
+from populations.reading.replay import scored
 from populations.run_folder.journal import Journal
 from populations.run_folder.lock import Lock
 from populations.setup.config import Config, absolute
@@ -29,14 +31,15 @@ def replay_model(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     run = load(arguments.run)
     given = {name: getattr(arguments, name) for name in ("data_dir", "dataset")}
-    _take_images_from(run, absolute({name: value for name, value in given.items() if value is not None}))
+    moved = absolute({name: value for name, value in given.items() if value is not None})
+    _take_images_from(run, moved)
     model = run.model(arguments.model)
     built = model.model
     print(f"model {model.id}: depth {built.depth}, {built.conv_layers} convolutions, {built.params:,} parameters")
     if arguments.recipe:
         if arguments.retrain or arguments.test:
             raise BadInput("--recipe: trains by another recipe, then tests; expected neither --retrain nor --test")
-        return _polish(run, model, arguments)
+        return _polish(run, model, moved, arguments)
     if arguments.epochs:
         raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
     if arguments.compile:
@@ -76,14 +79,22 @@ def _take_images_from(run: Run, moved: dict[str, str]) -> None:
     run.config |= moved
 
 
-def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> int:
+def _polish(run: Run, model: RecordedModel, moved: dict[str, str], arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
+    scored(model)
     print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
-    with TrainingProgress(chosen.epochs) as progress:
-        found, folder = replay.polish(run, model, chosen, arguments.compile, progress)
-    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images, scored once at the end)")
-    print(f"weights: {folder}")
+    flags = [word for flag, value in moved.items() for word in (f"--{flag.replace('_', '-')}", value)]
+    if run.config.get("executor", "local") == "local":
+        flags += ["--workers", "1"]
+    polished = polish(run, model, chosen, arguments.compile, flags)
+    if polished is None:
+        print("stopped; the same command goes on")
+        return 130
+    found = scored(polished).metrics
+    said = f"accuracy {found['test_accuracy']:.4f}, loss {found['test_loss']:.4f}"
+    print(f"TEST {said} (test images, scored once at the end)")
+    print(f"weights: {polished.folder}")
     return 0
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.model import Model, model_from_json
-from evaluate.job import Key, Result
+from evaluate.job import POLISH, Key, Result
 from populations.reading.columns import COLUMNS
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
@@ -52,6 +52,7 @@ class RecordedModel:
     model: Model
     result: Result | None
     folder: Path
+    options: dict[str, Any] | None = None  #: in what its training differs from those of its run; None: in nothing
 
 
 class Run:
@@ -118,15 +119,15 @@ class Run:
         )
         return pd.DataFrame(rows, columns=columns)
 
-    def measurements(self, stage: str) -> dict[tuple[str, str], int]:
-        """Return the number of each job of a measuring `stage`, by the model's id and its options as JSON.
+    def asked(self, stage: str) -> dict[tuple[str, str], int]:
+        """Return the number of each job of `stage`, by the id of the model that it is about and its options as JSON.
 
-        One that failed is left out, and is measured again.
+        One that failed is left out, and is tried again.
         """
         query = f"""select p.id, t.options, j.number from jobs j join jobs p on p.job = j.parent
             join tasks t on t.job = j.job left join ({LAST_ATTEMPT}) a on a.job = j.job
             left join results r on r.job = j.job and r.attempt = a.attempt
-            where j.stage = ? and j.measure is not null and coalesce(r.status, 'ok') = 'ok'"""
+            where j.stage = ? and coalesce(r.status, 'ok') = 'ok'"""
         return {(identity, options): number for identity, options, number in self._journal.tuples(query, stage)}
 
     def next_number(self, stage: str) -> int:
@@ -135,14 +136,23 @@ class Run:
 
     @cached_property
     def polished(self) -> pd.DataFrame:
-        """One row per model and recipe of `replay --recipe`: id, recipe, epochs, test_accuracy, test_loss."""
-        rows = []
+        """One row per model and recipe of `replay --recipe`: id, recipe, epochs, test_accuracy, test_loss, polished.
+
+        `polished` is the id of the model that was trained so; empty where an older program trained it, which kept the
+        weights in a folder of the model `id`.
+        """
+        rows = list[tuple[Any, ...]]()
         for path in sorted(self.folder.glob("models/*/polish-*/polish.json")):
             about = read_json(path)
             chosen, test = about["job"]["recipe"], about["test"]
-            row = (about["job"]["id"], chosen["name"], chosen["epochs"], test["accuracy"], test["loss"])
+            row = (about["job"]["id"], chosen["name"], chosen["epochs"], test["accuracy"], test["loss"], None)
             rows.append(row)
-        return pd.DataFrame(rows, columns=["id", "recipe", "epochs", "test_accuracy", "test_loss"])
+        query = f"""select p.id, json_extract(t.options, '$.recipe.name'), json_extract(t.options, '$.recipe.epochs'),
+            {_metric("test_accuracy")}, {_metric("test_loss")}, j.id from jobs j join jobs p on p.job = j.parent
+            join tasks t on t.job = j.job join ({LAST_ATTEMPT}) using (job) join results r using (job, attempt)
+            where j.stage = ? and r.status = 'ok' order by j.number"""
+        rows += self._journal.tuples(query, POLISH)
+        return pd.DataFrame(rows, columns=["id", "recipe", "epochs", "test_accuracy", "test_loss", "polished"])
 
     @property
     def state(self) -> str:
@@ -202,7 +212,8 @@ class Run:
         model = model_from_json(self._journal.parsed(row["graph"]))
         key = Key(row["stage"], row["number"])
         folder = self.folder / "models" / row["id"]
-        return RecordedModel(row["id"], key, row["seed"], model, self._journal.latest_result(key), folder)
+        options = self._journal.parsed(row["options"]) if row["options"] else None
+        return RecordedModel(row["id"], key, row["seed"], model, self._journal.latest_result(key), folder, options)
 
 
 def load(folder: str | Path) -> Run:

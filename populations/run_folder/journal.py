@@ -1,6 +1,7 @@
 """The journal of a run: `run.sqlite`, with one writer. No torch."""
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ class Journal:
             _now(),
         )
         texts = [None if genome is None else json.dumps(genome), json.dumps(model.to_json())]
-        texts.append(measure.options_json if measure else None)
+        texts.append(candidate.task.options_json if candidate.task else None)
         with self._unsynced():
             self._write("begin")
             job = self._write(f"insert into jobs values (null,{','.join('?' * len(row))})", *row).lastrowid
@@ -154,7 +155,8 @@ class Journal:
         )
         self._write(f"insert into results values ({','.join('?' * len(row))})", *row)
         for name, value in result.scores.items():
-            self._write("insert into metrics values (?,?,?,?)", job, attempt, name, value)
+            if not math.isnan(value):  # what is no number is missing
+                self._write("insert into metrics values (?,?,?,?)", job, attempt, name, value)
         self._write("insert into details values (?,?,?)", job, attempt, json.dumps(result.to_json()))
         self._write("commit")
 

@@ -24,7 +24,7 @@ create table jobs (
 create index jobs_by_graph on jobs (graph_id, stage, number);
 create table tasks (            -- genome: empty for a network that was made by hand
     job integer primary key references jobs, genome text, graph text not null,
-    options text);              -- of a measure
+    options text);              -- of a measure, or of a training that differs from its run's
 create table results (
     job integer not null references jobs, attempt integer not null,
     told integer not null,      -- whether this is the attempt that the strategy heard of

@@ -62,7 +62,7 @@ class Outlook:
     def _seconds(self, job: Job, paused: bool = False) -> float:
         """Return the seconds of training that `job` still takes where it runs, or waits for a slot or a verdict."""
         if job.stage != SEARCH:
-            epochs = float(self._epochs)
+            epochs = float(job.epochs)
         elif paused:
             epochs = self._share * self._epochs_left(job.until or 0)
         else:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cgp.families import family
 from evaluate.data.splits import Data, load
 from evaluate.fitness import objectives
+from evaluate.job import Measure, Recipe, Train
 from evaluate.pool.executors import await_ready
 from evaluate.pool.pool import Pool
 from evaluate.pool.usage import Usage
@@ -32,13 +33,14 @@ class Composed(NamedTuple):
     place: Workplace
     breeding: Strategy
     plan: Plan
+    work: Plan  #: the same, but with the recipe by which what is asked for is trained, where that has its own
     data: Data
     race: Race | None
     milliseconds: dict[str, float]  #: of a training step, by which the precision was chosen; empty without a choice
 
     def need(self, device: str) -> int:
         """Predict the bytes of a worker on `device`."""
-        return worker_bytes(self.breeding, self.plan, self.data, device)
+        return worker_bytes(self.breeding, self.work, self.data, device)
 
 
 class Opened(NamedTuple):
@@ -83,7 +85,14 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     rungs = rungs_of(config.rungs, recipe) if raced else ()
     screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
     race = Race(rungs, config.population) if rungs else None
-    return Composed(place, breeding, plan, data, race, milliseconds)
+    work = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
+    return Composed(place, breeding, plan, work, data, race, milliseconds)
+
+
+def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -> Recipe:
+    """Return by what recipe most of what is `asked` for is trained: the `usual` one, or a task's own."""
+    own = next((candidate.task.recipe for candidate in asked if isinstance(candidate.task, Train)), None)
+    return dataclasses.replace(own, precision=place.precision(own.precision)[0]) if own else usual
 
 
 def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
@@ -115,12 +124,14 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
     """
     with workplace(config, screen) as place:
         made = compose(config, screen, place, asked)
-        breeding, plan, data = made.breeding, made.plan, made.data
-        slots = place.slots(config, plan.recipe.precision, made.need, screen)
-        with Pool(slots, evaluate, config.timeout, screen.line, place.cluster) as pool:
-            found = [one | {"precision": plan.recipe.precision} for one in await_ready(slots)]
-            trains = not asked or any(candidate.task is None for candidate in asked)
-            forecast = foretell(breeding, plan, data, made.race, slots) if trains else None
+        breeding, data = made.breeding, made.data
+        # The run's deadline is for its own trainings.
+        timeout = None if any(candidate.task for candidate in asked) else config.timeout
+        slots = place.slots(config, made.work.recipe.precision, made.need, screen)
+        with Pool(slots, evaluate, timeout, screen.line, place.cluster) as pool:
+            found = [one | {"precision": made.work.recipe.precision} for one in await_ready(slots)]
+            trains = not asked or not all(isinstance(candidate.task, Measure) for candidate in asked)
+            forecast = foretell(breeding, made.work, data, made.race, slots) if trains else None
             store = open_session(config, made, found, pool.usage())
             try:
                 if place.cluster:
@@ -129,7 +140,7 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
                 screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
                 screen.begin(breeding.total, bar=config.executor != "serial")
                 if trains:
-                    wanted = search_bytes(breeding, plan, len(slots))
+                    wanted = search_bytes(breeding, made.work, len(slots))
                     screen.folder(store.folder, wanted, str(forecast) if forecast else None)
                 if forecast and forecast.warning:
                     screen.line(forecast.warning)

@@ -1,0 +1,45 @@
+"""A task of training, carried out: from a model, a recipe and images to a trained network and its scores."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from evaluate.data.images import OnDevice
+from evaluate.job import Train
+from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.inherit import inherit
+from evaluate.training.train import Diverged, Row, Setting, best_epoch, fresh_network, score, train
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ends in."""
+
+    network: nn.Module  #: with the weights of the last epoch
+    curve: list[Row]
+    metrics: dict[str, float]
+    scratch_share: float | None  #: share of the parameters that were not taken over; None: no parent
+
+
+def carry_out(task: Train, setting: Setting, images: OnDevice, folder: ModelFolder) -> Trained:
+    """Train the network of `task`, or go on from what `folder` holds, and score it.
+
+    Raises Diverged, Interrupted when the run stops, and BadInput where the parent's weights cannot be read.
+    """
+    network = fresh_network(task.model, setting)
+    share = inherit(network, task.model, Path(task.inherit)) if task.inherit else None
+    if task.compiled:
+        network.compile()
+    if not task.polish:
+        curve = train(network, images.of("train"), images.of("validation"), setting, folder)
+        best = best_epoch(curve)
+        return Trained(network, curve, {name: best[name] for name in ("val_accuracy", "val_loss")}, share)
+    curve = train(network, images.of("train", "validation"), None, setting, folder)
+    plain = fresh_network(task.model, setting)  # a compiled one would be compiled again, for other batch sizes
+    plain.load_state_dict(network.state_dict())
+    found = score(plain, images.of("test"), setting.numerics)
+    if not math.isfinite(found["loss"]):
+        raise Diverged("test loss is not finite")
+    return Trained(plain, curve, {f"test_{name}": value for name, value in found.items()}, share)
