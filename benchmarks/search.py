@@ -17,8 +17,8 @@ from evaluate.data.splits import Data, load
 from evaluate.devices.numerics import Numerics
 from evaluate.devices.place import settle_process
 from evaluate.devices.probe import resolve_precision
-from evaluate.fitness import objectives
 from evaluate.job import DataSpec, recipe
+from evaluate.metrics import objectives
 from evaluate.pool.executors import await_ready, local_slots
 from evaluate.pool.pool import Pool
 from evaluate.training.checkpoint import ModelFolder

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgp import Space
-from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, Recipe, Result, recipe
+from evaluate.metrics import objectives
 from evaluate.pool.pool import Pool
 from populations.record import Record
 from populations.run_folder.store import Plan, Store

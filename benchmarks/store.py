@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.measure import Benchmark, in_turn
 from benchmarks.searching import nothing, silently
 from cgp import Shape, Space, draw
-from evaluate.fitness import objectives
 from evaluate.job import SEARCH, DataSpec, Key, Result, recipe
+from evaluate.metrics import objectives
 from evaluate.pool.pool import Pool
 from evaluate.pool.slot import HERE, Returned, Sent
 from populations import load

@@ -1,7 +1,7 @@
 """What a network is worth.
 
 job        Job, its task, Recipe, DataSpec, Result: plain values that cross processes
-fitness    objectives by name                      <- a new objective goes here
+metrics    metrics and objectives by name          <- a new one goes here
 files      names of files; atomic writing
 worker     `evaluate(job)` -> Result
 

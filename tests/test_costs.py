@@ -29,8 +29,8 @@ from cgp.wiring import wiring
 from evaluate.data.splits import load
 from evaluate.devices import placement as placing
 from evaluate.devices.placement import placement
-from evaluate.fitness import objectives
 from evaluate.job import OPTIMIZERS, DataSpec, Job, Result, recipe
+from evaluate.metrics import objectives
 from evaluate.training.forecast import Sample, TimedStep, forecast_bytes, time_steps
 from evaluate.worker import evaluate
 from populations.run_folder.store import Plan

@@ -26,7 +26,7 @@ WITHOUT_TORCH = (
     "evaluate.pool.slot",
     "evaluate.pool.usage",
     "populations.search.stop",
-    "evaluate.fitness",
+    "evaluate.metrics",
     "populations.reading.frame",
     "populations.run_folder.journal",
     "populations.commands.confirm",

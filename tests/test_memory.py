@@ -23,12 +23,12 @@ from evaluate.data.images import Images
 from evaluate.data.splits import load
 from evaluate.devices.numerics import Numerics
 from evaluate.files import LAST
-from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Job, recipe
 from evaluate.memory.control_groups import free_in_groups
 from evaluate.memory.footprint import PROCESS_BYTES, _Ledger, held_bytes, predicted_bytes
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.memory.room import free_bytes
+from evaluate.metrics import objectives
 from evaluate.pool.executors import local_slots
 from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.step import Step

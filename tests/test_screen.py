@@ -18,8 +18,8 @@ from threading import Thread
 import pytest
 
 from cgp import Genome, Graph, Shape
-from evaluate.fitness import objectives
 from evaluate.job import Job, Result
+from evaluate.metrics import objectives
 from evaluate.pool.pool import Pool
 from fakes import Silent
 from harness import ROOT, TINY, start_cold, wait_for

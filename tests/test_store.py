@@ -14,8 +14,8 @@ import pytest
 
 from cgp import BadInput, Shape, Space, draw
 from evaluate.files import BEST, LAST
-from evaluate.fitness import objectives
 from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
+from evaluate.metrics import objectives
 from evaluate.pool.pool import Pool
 from fakes import AtOnce
 from populations import load

@@ -8,8 +8,8 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from cgp import BadInput, Shape, Space
-from evaluate.fitness import objectives
 from evaluate.job import FINAL, SEARCH, Key, Result
+from evaluate.metrics import objectives
 from populations.record import Candidate, Generation, History, Record
 from populations.setup.config import parse
 from populations.strategies import STRATEGIES, FinalRanking, Settings, Strategy, strategy

@@ -10,8 +10,8 @@ from functools import partial
 import pandas as pd
 
 from cgp.errors import BadInput
-from evaluate.fitness import OBJECTIVES
 from evaluate.job import FINAL, SEARCH
+from evaluate.metrics import objectives
 from populations.reading.frame import Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, worker_flags
@@ -53,7 +53,7 @@ def winners(run: Run, top: int) -> pd.DataFrame:
     models = final if len(final) else models[models["stage"] == SEARCH]
     if models.empty:
         raise BadInput(f"{run.folder}: no finished network yet; expected at least one whose status is ok")
-    goals = [OBJECTIVES[name.strip()] for name in run.config["objectives"].split(",")]
+    goals = objectives(run.config["objectives"])
     order = [*(goal.name for goal in goals), "job"]
     return models.sort_values(order, ascending=[*(goal.weight < 0 for goal in goals), True]).head(top)
 

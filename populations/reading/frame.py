@@ -13,26 +13,37 @@ import pandas as pd
 from cgp.errors import BadInput
 from cgp.model import Model, model_from_json
 from evaluate.job import POLISH, Key, Result
+from evaluate.metrics import METRICS
 from populations.reading.columns import COLUMNS
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
 from populations.setup.recorded import require
 
-MODEL_COLUMNS = tuple(name for name in COLUMNS if name != "test_accuracy")
+_TEST = "test_accuracy"
+_SHARED = ("function_set", "run", "dataset")  # the same for every model of a run
+MODEL_COLUMNS = tuple(name for name in COLUMNS if name != _TEST)
+_COLUMNS = [name for name in COLUMNS if name not in _SHARED]
+_SCORES = [metric.name for metric in METRICS.values() if metric.source == "score"]
 
 
 def _metric(name: str) -> str:
-    return f"(select value from metrics where job = r.job and attempt = r.attempt and name = '{name}') as {name}"
+    return f"(select value from metrics where job = r.job and attempt = r.attempt and name = '{name}')"
 
 
+_ELSEWHERE = {  # columns that are not called the same in the tables of jobs (j) and results (r)
+    "job": "j.number",
+    "parent": "p.id",
+    "status": "coalesce(r.status, 'open')",
+    "same_as": "o.id",
+    **{name: f"r.{name}" for name in ("epochs", "seconds", "peak_memory_mb", "scratch_share")},
+    **{name: _metric(name) for name in _SCORES},
+    # A copy is tested where its original is, which may have been tried again since.
+    _TEST: f"""(select value from metrics where job = coalesce(r.same_as, j.job) and name = '{_TEST}'
+        order by attempt desc limit 1)""",
+}
 _MODELS = f"""
-select j.id, j.stage, j.number as job, j.generation, p.id as parent, coalesce(r.status, 'open') as status,
-    j.depth, j.conv_layers, j.params, j.flops, j.receptive_field, {_metric("val_accuracy")}, {_metric("val_loss")},
-    r.epochs, r.seconds, r.peak_memory_mb, j.seed, o.id as same_as, r.scratch_share,
-    {_metric("train_accuracy")},
-    (select value from metrics where job = coalesce(r.same_as, j.job) and name = 'test_accuracy'
-        order by attempt desc limit 1) as test_accuracy
+select {", ".join(_ELSEWHERE.get(name, f"j.{name}") for name in _COLUMNS)}
 from jobs j
 left join jobs p on p.job = j.parent
 left join results r on r.job = j.job
@@ -148,7 +159,7 @@ class Run:
             row = (about["job"]["id"], chosen["name"], chosen["epochs"], test["accuracy"], test["loss"], None)
             rows.append(row)
         query = f"""select p.id, json_extract(t.options, '$.recipe.name'), json_extract(t.options, '$.recipe.epochs'),
-            {_metric("test_accuracy")}, {_metric("test_loss")}, j.id from jobs j join jobs p on p.job = j.parent
+            {_metric(_TEST)}, {_metric("test_loss")}, j.id from jobs j join jobs p on p.job = j.parent
             join tasks t on t.job = j.job join ({LAST_ATTEMPT}) using (job) join results r using (job, attempt)
             where j.stage = ? and r.status = 'ok' order by j.number"""
         rows += self._journal.tuples(query, POLISH)
@@ -246,16 +257,14 @@ def _typed(rows: list[tuple[Any, ...]], shared: dict[str, str | None]) -> pd.Dat
     table = pd.DataFrame(rows, columns=_COLUMNS).astype(_TYPES)
     for name in (column for column in MODEL_COLUMNS if column in shared):
         table.insert(MODEL_COLUMNS.index(name), name, shared[name])
-    return table if table["test_accuracy"].notna().any() else table.drop(columns="test_accuracy")
+    return table if table[_TEST].notna().any() else table.drop(columns=_TEST)
 
 
-_COLUMNS = [name for name in MODEL_COLUMNS if name not in ("function_set", "run", "dataset")] + ["test_accuracy"]
 _JOB = _COLUMNS.index("job")
 _TYPES = {
     **dict.fromkeys(("job", "generation", "depth", "conv_layers", "params", "flops"), "int64"),
     **dict.fromkeys(("receptive_field", "seed"), "int64"),
-    **dict.fromkeys(("val_accuracy", "val_loss", "seconds", "peak_memory_mb", "scratch_share"), "float64"),
-    **dict.fromkeys(("train_accuracy", "test_accuracy"), "float64"),
+    **dict.fromkeys((*_SCORES, "seconds", "peak_memory_mb", "scratch_share"), "float64"),
     **dict.fromkeys(("parent", "same_as"), "string"),
     "epochs": "Int64",
 }

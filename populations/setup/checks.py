@@ -15,8 +15,8 @@ from cgp.blocks import function_set
 from cgp.errors import BadInput, did_you_mean
 from cgp.families import family_named
 from evaluate.data.datasets import dataset
-from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Recipe
+from evaluate.metrics import objectives
 from populations.search.racing import rungs_of
 from populations.strategies import strategy_class
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from cgp.families import family
 from evaluate.data.splits import Data, load
-from evaluate.fitness import objectives
 from evaluate.job import Measure, Recipe, Train
+from evaluate.metrics import objectives
 from evaluate.pool.executors import await_ready
 from evaluate.pool.pool import Pool
 from evaluate.pool.usage import Usage

@@ -15,7 +15,6 @@ from cgp.families import FAMILIES
 from cgp.layers import Shape
 from cgp.space import Space
 from evaluate.data.datasets import dataset_names
-from evaluate.fitness import OBJECTIVES
 from evaluate.job import (
     INITIALISATIONS,
     OPTIMIZERS,
@@ -26,6 +25,7 @@ from evaluate.job import (
     Recipe,
     recipe,
 )
+from evaluate.metrics import OBJECTIVES
 from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
 from populations.setup.recorded import meaning, means_as_recorded

@@ -16,8 +16,8 @@ from cgp.genome import Genome, draw
 from cgp.model import Model
 from cgp.mutation import forced
 from cgp.space import Space
-from evaluate.fitness import Objective
 from evaluate.job import SEARCH
+from evaluate.metrics import Metric
 from populations.record import Candidate, Generation, History, Record
 
 _CANDIDATE, _GENERATION = 0, 1  # kinds of random stream
@@ -28,7 +28,7 @@ class Settings:
     """What a strategy needs to know."""
 
     space: Space
-    objectives: tuple[Objective, ...]  #: the first decides, later ones break ties
+    objectives: tuple[Metric, ...]  #: the first decides, later ones break ties
     seed: int
     population: int
     offspring: int
@@ -49,7 +49,7 @@ class Individual:
     arrival never decides.
     """
 
-    def __init__(self, record: Record, objectives: Sequence[Objective]) -> None:
+    def __init__(self, record: Record, objectives: Sequence[Metric]) -> None:
         """Score `record`, whose result is ok."""
         weights = (*(objective.weight for objective in objectives), -1.0)
         values = [objective.value(record.candidate.model, record.result) for objective in objectives]
