@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from cgp.blocks import block
@@ -89,7 +89,7 @@ class Graph:
                 shape, ratios = aligned(sources, block(node.block).join)
             except BadInput as error:
                 raise BadInput(f"node {n} ({node.block}): {error}") from error
-            step = measure(block(node.block).layers(shape), shape)
+            step = _step(node.block, shape)
             if min(step.shape) < 1:
                 raise BadInput(f"node {n} ({node.block}): gives {tuple(step.shape)}; expected larger images")
             stride = max(source.stride for source in sources)
@@ -152,8 +152,16 @@ class Graph:
             raise BadInput(f"not a graph: {error!r}; expected image, classes and nodes") from error
 
 
+@lru_cache(maxsize=65536)
+def _step(name: str, shape: Shape) -> Measure:
+    """Measure the block `name` on a joined input of `shape`."""
+    return measure(block(name).layers(shape), shape)
+
+
 def aligned(sources: list[Flow], how: How) -> tuple[Shape, list[int]]:
     """Return the shape of `sources` pooled to the smallest and joined, and the pooling of each."""
+    if len(sources) == 1:
+        return sources[0].shape, [1]
     stride = max(source.stride for source in sources)
     ratios = [stride // source.stride for source in sources]
     shapes = [
