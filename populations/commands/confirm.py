@@ -15,17 +15,19 @@ from evaluate.metrics import objectives
 from populations.reading.frame import Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, worker_flags
+from populations.terminal.screen import Screen
+from populations.terminal.tables import print_table
 
 STAGE = "confirm"
 
 
-def confirm(run: Run, top: int, seeds: int, flags: list[str]) -> bool:
+def confirm(run: Run, top: int, seeds: int, flags: list[str], screen: Screen | None = None) -> bool:
     """Train the best `top` models of `run` on `seeds` fresh seeds each; those trained already are not trained again.
 
-    `flags` of `evolve.py` say with which workers. Returns whether all is done: False where the user has stopped it.
-    Raises BadInput without a finished network.
+    `flags` of `evolve.py` say with which workers, `screen` shows how far it is. Returns whether all is done: False
+    where the user has stopped it. Raises BadInput without a finished network.
     """
-    return carry_out(run.folder, flags, _candidates(run, top, seeds))
+    return carry_out(run.folder, flags, _candidates(run, top, seeds), screen)
 
 
 def confirmed(run: Run, top: int) -> pd.DataFrame:
@@ -81,12 +83,14 @@ def confirm_models(arguments: argparse.Namespace) -> int:
     for name in ("top", "seeds"):
         if getattr(arguments, name) < 1:
             raise BadInput(f"--{name}: {getattr(arguments, name)}; expected at least 1")
-    if not confirm(load(arguments.run), arguments.top, arguments.seeds, worker_flags(arguments)):
-        print("stopped; the same command goes on")
+    screen = Screen(aside=arguments.format != "table")
+    if not confirm(load(arguments.run), arguments.top, arguments.seeds, worker_flags(arguments), screen):
+        screen.line("stopped; the same command goes on")
         return 130
     table = confirmed(load(arguments.run), arguments.top)
-    print(f"\n{table.to_string(index=False, na_rep='', float_format=lambda value: f'{value:.4f}')}\n")
-    print(_verdict(table))
+    screen.line("")
+    print_table(table, arguments.format)
+    screen.line(f"\n{_verdict(table)}")
     return 0
 
 

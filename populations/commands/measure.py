@@ -12,14 +12,24 @@ from populations.reading.frame import RecordedModel, Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, worker_flags
 from populations.setup.config import Config
+from populations.terminal.screen import Screen
+from populations.terminal.tables import print_table
 
 
-def measure(run: Run, name: str, models: list[str], options: Mapping[str, Any], flags: list[str]) -> bool:
+def measure(
+    run: Run,
+    name: str,
+    models: list[str],
+    options: Mapping[str, Any],
+    flags: list[str],
+    screen: Screen | None = None,
+) -> bool:
     """Measure `models` (ids or `best`) of `run`, each once with these `options`; stage and measure have one name.
 
     Returns whether all is done: False where the user has stopped it. Raises BadInput for a model without a score.
     """
-    return carry_out(run.folder, flags, _candidates(run, name, [run.model(model) for model in models], options))
+    asked = _candidates(run, name, [run.model(model) for model in models], options)
+    return carry_out(run.folder, flags, asked, screen)
 
 
 def _candidates(run: Run, name: str, models: list[RecordedModel], options: Mapping[str, Any]) -> list[Candidate]:
@@ -57,10 +67,15 @@ def measure_models(arguments: argparse.Namespace) -> int:
         hint = did_you_mean(arguments.measure, MEASURES)
         raise BadInput(f"--measure: unknown {arguments.measure!r}{hint}; one of {', '.join(MEASURES)}")
     models = arguments.models or ["best"]
-    if not measure(load(arguments.run), arguments.measure, models, {}, worker_flags(arguments)):
-        print("stopped; the same command goes on")
+    screen = Screen(aside=arguments.format != "table")
+    if not measure(load(arguments.run), arguments.measure, models, {}, worker_flags(arguments), screen):
+        screen.line("stopped; the same command goes on")
         return 130
     run = load(arguments.run)
     table = measured(run, arguments.measure, models)
-    print(f"\n{table.drop(columns='options').to_string(index=False)}" if len(table) else "nothing was measured")
+    if len(table):
+        screen.line("")
+        print_table(table.drop(columns="options"), arguments.format)
+    else:
+        screen.line("nothing was measured")
     return 0 if table["model"].nunique() == len({run.model(model).id for model in models}) else 1

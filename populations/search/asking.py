@@ -16,12 +16,13 @@ from populations.setup.start import start
 from populations.terminal.screen import Screen
 
 
-def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate]) -> bool:
+def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate], screen: Screen | None = None) -> bool:
     """Train or measure what is `asked`, with the workers that `flags` of `evolve.py` ask for.
 
-    Returns whether all is done: False where the user has stopped it. Raises BadInput for what cannot be used.
+    `screen` shows how far it is; without one that is shown on standard output. Returns whether all is done: False
+    where the user has stopped it. Raises BadInput for what cannot be used.
     """
-    config, screen = parse(["--resume", str(run), *flags]), Screen()
+    config, screen = parse(["--resume", str(run), *flags]), screen or Screen()
     opened = start(config, screen)
     heard = Observers([screen])
     with refusing_disk_said(), screen, heard, opened(asked) as (breeding, schedule, pool, store):

@@ -32,11 +32,14 @@ def _number(value: float | None) -> str:
 
 
 class Screen(Observer):
-    """Prints to standard output; use it as a context manager, which takes the bar away in the end."""
+    """Prints lines and a bar; use it as a context manager, which takes the bar away in the end."""
 
-    def __init__(self, total: int = 0, quiet: bool = False) -> None:
-        """Begin to show a search of `total` networks, where that is known already; a `quiet` screen shows nothing."""
-        self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+    def __init__(self, total: int = 0, quiet: bool = False, aside: bool = False) -> None:
+        """Begin to show a search of `total` networks, where that is known already; a `quiet` screen shows nothing.
+
+        One that is `aside` shows on standard error, and leaves standard output to a table.
+        """
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet, stderr=aside)
         self.total = total
         self._done = self._failed = self._rows = 0
         self._started = self._began = time.monotonic()
