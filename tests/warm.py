@@ -99,6 +99,9 @@ if __name__ == "__main__":
 
     import evolve
     import populations.__main__
+    import populations.commands.confirm
+    import populations.commands.look
+    import populations.commands.measure
     import populations.commands.replay
     import populations.setup.composition
 
