@@ -28,9 +28,7 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", o
             if job := store.open(candidate):  # written before it is sent
                 schedule.add(job)
                 fill(pool, schedule, stop)  # before the rest is written
-        # A training that pauses at a rung has not ended yet.
-        ended = [(job, final) for job, result in settled(pool, store) if (final := schedule.end(job, result))]
-        ended += schedule.prunings()
+        ended = schedule.end(settled(pool, store))
         fill(pool, schedule, stop)  # before results are written: no slot waits for that
         store.note_usage(pool.usage())  # on the disk with the results that follow
         for job, result in ended:

@@ -33,7 +33,7 @@ class Composed(NamedTuple):
     breeding: Strategy
     plan: Plan
     data: Data
-    race: Race | None
+    race: Race
     milliseconds: dict[str, float]  #: of a training step, by which the precision was chosen; empty without a choice
 
     def need(self, device: str) -> int:
@@ -82,8 +82,7 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     raced = config.racing and not isinstance(breeding, Sweep)
     rungs = rungs_of(config.rungs, recipe) if raced else ()
     screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
-    race = Race(rungs, config.population) if rungs else None
-    return Composed(place, breeding, plan, data, race, milliseconds)
+    return Composed(place, breeding, plan, data, Race(rungs, config.population), milliseconds)
 
 
 def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
