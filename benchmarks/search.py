@@ -148,7 +148,7 @@ def _searched(
     breeding = strategy(arm.strategy, settings)
     breeding = FinalRanking(breeding) if arm.inherit else breeding
     trained = recipe("fast")
-    race = Race(default_rungs(trained.epochs), POPULATION) if arm.racing else None
+    race = Race(default_rungs(trained.epochs) if arm.racing else (), POPULATION)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), Plan(space, trained, spec, seed, True, "all", arm.inherit))
         incumbents = _Incumbents(breeding)

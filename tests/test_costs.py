@@ -165,6 +165,7 @@ def test_the_bytes_foretold_are_those_of_the_checkpoints(make_job: Callable[...,
 
 
 PLAN = Plan(SPACE, FAST, DataSpec("digits"), 7, True, "all")
+UNRACED = Race()
 
 
 def law(model: Model, batch: int) -> float:
@@ -201,7 +202,7 @@ class Here:
         return future
 
 
-def foretold(race: Race | None = None, *slots: Here, plan: Plan = PLAN) -> Forecast:
+def foretold(race: Race = UNRACED, *slots: Here, plan: Plan = PLAN) -> Forecast:
     """Return the forecast of a search of 16 networks, with one slot unless others are given."""
     found = foretell(strategy("random", settings()), plan, load(PLAN.data), race, cast(Any, slots or (Here(),)))
     assert found is not None
@@ -223,7 +224,7 @@ def test_an_epoch_is_foretold_by_its_operations_and_by_its_layers(made_up: None)
 def test_two_workers_take_half_and_a_race_what_its_prunings_leave(made_up: None) -> None:
     plan = replace(PLAN, recipe=replace(FAST, epochs=9))
     whole, race = foretold(plan=plan), Race((1, 3), 4)
-    assert foretold(None, Here(), Here(), plan=plan).seconds == pytest.approx(whole.seconds / 2)
+    assert foretold(UNRACED, Here(), Here(), plan=plan).seconds == pytest.approx(whole.seconds / 2)
     share = (1 + 1 + 2 / 3 + 13 * 2 / 4) / 16  # of sixteen in random order, each among the best two of the last four
     shorter = foretold(race, plan=plan)
     assert shorter.expected == pytest.approx(16 * (1 + 2 * share + 6 * share**2))
@@ -234,7 +235,7 @@ def test_where_a_worker_fails_at_timing_there_is_no_forecast() -> None:
     """The search then meets the fault in its own way, where a job says which."""
     searching = strategy("random", settings())
     slots = cast(Any, (Here(), Here(RuntimeError("out of memory"))))
-    assert foretell(searching, PLAN, load(PLAN.data), None, slots) is None
+    assert foretell(searching, PLAN, load(PLAN.data), UNRACED, slots) is None
 
 
 def test_a_time_is_said_as_a_range(made_up: None) -> None:
@@ -281,10 +282,10 @@ def test_a_dry_run_shows_the_very_networks_that_the_search_draws(made_up: None) 
 
 def test_a_dry_run_says_the_time_at_the_real_number_of_workers(made_up: None) -> None:
     def said(workers: int) -> str:
-        return dry_run(strategy("random", settings()), PLAN, load(PLAN.data), None, "cpu", workers)
+        return dry_run(strategy("random", settings()), PLAN, load(PLAN.data), UNRACED, "cpu", workers)
 
     assert f"16 networks, {foretold()} on 1 worker, " in said(1)
-    assert f"16 networks, {foretold(None, Here(), Here())} on 2 workers, " in said(2)
+    assert f"16 networks, {foretold(UNRACED, Here(), Here())} on 2 workers, " in said(2)
 
 
 def test_durations_and_sizes_are_said_in_their_unit() -> None:

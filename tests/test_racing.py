@@ -1,7 +1,9 @@
-"""Racing: who goes on is decided in order of job number, whatever order results arrive in."""
+"""Racing: who goes on is decided in order of job number, whatever order a race is told of results in."""
 
 import dataclasses
 import random
+from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -11,19 +13,34 @@ from cgp import BadInput
 from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.layers import Shape
-from evaluate.job import DataSpec, Job, Result, Train, recipe
+from evaluate.job import FINAL, DataSpec, Job, Result, Train, recipe
 from populations.record import Candidate, Record
-from populations.search.racing import Race, default_rungs, expected_epochs, passing_share, rungs_of
+from populations.search.racing import (
+    KEEP,
+    Race,
+    default_rungs,
+    expected_epochs,
+    last_epoch,
+    passing_share,
+    rungs_of,
+)
 from populations.search.schedule import Schedule
 
 CHAIN = Graph.chain(["conv_8_3"], Shape(1, 8, 8), 10)
 EPOCHS = 9
 RUNGS = (1, 3)
+FAILED = Result("failed", error="no")
 
 
+@cache
 def job(number: int) -> Job:
     task = Train(CHAIN, recipe("fast", epochs=EPOCHS), DataSpec("digits"))
     return Job(number, str(number), task, number, "nowhere")
+
+
+def record(one: Job, result: Result, copied: bool = False) -> Record:
+    candidate = Candidate(one.number, 0, None, Genome((0, 0, 1)), one.task.model, stage=one.stage)
+    return Record(candidate, one.id, result, copied)
 
 
 def score(number: int, epoch: int) -> float:
@@ -36,37 +53,56 @@ def curve(number: int, epochs: int) -> list[dict[str, float]]:
     return [{"epoch": n, "val_accuracy": score(number, n), "val_loss": 1.0, "seconds": 1.0} for n in rows]
 
 
+def paused(accuracies: Sequence[float]) -> Result:
+    """The result of a training that has come as far as `accuracies` and waits there."""
+    rows = [{"epoch": n, "val_accuracy": value, "seconds": 1.0} for n, value in enumerate(accuracies, 1)]
+    return Result("paused", {"val_accuracy": accuracies[-1]}, rows)
+
+
+def reach(race: Race, number: int, *accuracies: float) -> dict[int, bool]:
+    """Tell `race` that job `number` paused where it has `accuracies`; return who goes on, and who does not."""
+    ended, going_on = race.judge([(dataclasses.replace(job(number), until=len(accuracies)), paused(accuracies))])
+    return {one.number: True for one in going_on} | {one.number: False for one, _ in ended}
+
+
+def entered(race: Race, count: int) -> list[Job]:
+    return [race.enter(job(number)) for number in range(count)]
+
+
+# Whole races
+
+
 def raced(jobs: int, slots: int, shuffle: int, known: dict[int, Result] | None = None) -> dict[int, Result]:
     """Run a whole race with `slots` in flight, stretches ending in an order that `shuffle` decides.
 
     `known` are results that a journal answers.
     """
-    order, schedule = random.Random(shuffle), Schedule(Race(RUNGS, 6))
-    race, final = schedule.race, dict[int, Result]()
-    assert race is not None
+    order, schedule, final = random.Random(shuffle), Schedule(Race(RUNGS, 6)), dict[int, Result]()
     waiting, flying = list(range(jobs)), list[Job]()
     while len(final) < jobs:
         while waiting and len(flying) + len(schedule) < slots:
             number = waiting.pop(0)
             if known and number in known:
                 final[number] = known[number]
-                race.leave(number, known[number], copied=False)
+                schedule.hear(record(job(number), known[number]))
             else:
                 schedule.add(job(number))
         while schedule and len(flying) < slots:
             flying.append(schedule.pop())
-        ended = [flying.pop(order.randrange(len(flying)))] if flying else []
-        for one in ended:
-            epochs = one.until or EPOCHS
-            metrics = {"val_accuracy": score(one.number, epochs), "val_loss": 1.0}
-            broken = one.number % 7 == 3 and epochs == EPOCHS
-            result = Result("paused" if one.until else "ok", metrics, curve(one.number, epochs))
-            if found := schedule.end(one, Result("failed", error="no") if broken else result):
-                final[one.number] = found
-                race.leave(one.number, found, copied=False)
-        for one, result in schedule.prunings():
+        left = [flying.pop(order.randrange(len(flying)))] if flying else []
+        for one, result in schedule.end([(one, answer(one)) for one in left]):
             final[one.number] = result
+            schedule.hear(record(one, result))
     return final
+
+
+def answer(one: Job) -> Result:
+    """What a worker answers to `one`; some trainings break in their last stretch."""
+    epochs = last_epoch(one)
+    if one.number % 7 == 3 and epochs == EPOCHS:
+        return FAILED
+    metrics = {"val_accuracy": score(one.number, epochs), "val_loss": 1.0}
+    return Result("paused" if one.until else "ok", metrics, curve(one.number, epochs))
 
 
 @settings(max_examples=40, deadline=None)
@@ -102,13 +138,81 @@ def test_a_training_that_breaks_after_a_rung_keeps_the_curve_that_others_were_ju
     assert all(result.curve for result in broken)
 
 
+# What a race is told may come in any order
+
+Fate = tuple[str, float, float]  # what becomes of a job, and what it scores at the first rung and later
+SCORES = st.sampled_from([0.1, 0.2, 0.3, 0.4])
+FATES = st.tuples(st.sampled_from(["trains", "breaks at once", "breaks later", "copy", "journal"]), SCORES, SCORES)
+
+
+def outcome(fates: list[Fate], order: random.Random | None) -> dict[int, Result]:
+    """Tell a race of jobs that fare as `fates` say; return the results of those that left a slot.
+
+    They arrive one by one, the lowest number first, or several at once and in any `order`.
+    """
+    race, ended = Race(RUNGS, 3), dict[int, Result]()
+    pending = entered(race, len(fates))
+    while pending:
+        if order:
+            order.shuffle(pending)
+        count = order.randint(1, len(pending)) if order else 1
+        left = [stretch for one in pending[:count] for stretch in fared(race, one, fates[one.number])]
+        final, going_on = race.judge(left)
+        for one, result in final:
+            ended[one.number] = result
+            race.hear(record(one, result))
+        pending = sorted(pending[count:] + going_on, key=lambda one: one.number)
+        if not pending:
+            final, pending = race.judge([])  # some may have waited for the results that were heard last
+            ended |= {one.number: result for one, result in final}
+    assert race.paused == []
+    return ended
+
+
+def fared(race: Race, one: Job, fate: Fate) -> list[tuple[Job, Result]]:
+    """Return how `one` left its slot; where the journal or the cache knows its result, let `race` hear of that."""
+    what, first, later = fate
+    whole = Result("ok", {}, paused([first, first, *[later] * (EPOCHS - 2)]).curve)
+    if what in ("copy", "journal"):
+        race.hear(record(one, whole, copied=what == "copy"))
+        return []
+    if what == "breaks at once" or (what == "breaks later" and one.until != RUNGS[0]):
+        return [(one, FAILED)]
+    rows = whole.curve[: last_epoch(one)]
+    return [(one, dataclasses.replace(whole, status="paused" if one.until else "ok", curve=rows))]
+
+
+@settings(deadline=None)
+@given(st.lists(FATES, min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_whatever_order_a_race_is_told_in_it_ends_the_same_trainings_at_the_same_rungs(
+    fates: list[Fate], order: random.Random
+) -> None:
+    assert outcome(fates, order) == outcome(fates, None)
+
+
+# Who goes on
+
+
 def test_the_first_two_go_on_and_a_worse_third_does_not() -> None:
     race = Race((1,), 6)
-    race.enter(2, 1, 0.3)
-    assert race.verdict(2, 1) is None  # jobs 0 and 1 may still come
-    race.enter(1, 1, 0.4)
-    race.enter(0, 1, 0.5)
-    assert [race.verdict(number, 1) for number in range(3)] == [True, True, False]
+    assert reach(race, 2, 0.3) == {}  # jobs 0 and 1 may still come
+    assert reach(race, 1, 0.4) == {}
+    assert reach(race, 0, 0.5) == {0: True, 1: True, 2: False}
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, None]), min_size=1, max_size=12), st.integers(1, 5))
+def test_a_verdict_is_whether_the_score_is_in_the_best_third_or_two_of_the_latest(
+    scores: list[float | None], window: int
+) -> None:
+    race = Race((1,), window)
+    for number, score in enumerate(scores):
+        if score is None:
+            race.hear(record(job(number), FAILED))
+        else:
+            latest = [value for value in scores[: number + 1] if value is not None][-window:]
+            kept = sorted(latest, reverse=True)[: max(2, (len(latest) + KEEP - 1) // KEEP)]
+            assert reach(race, number, score) == {number: score >= kept[-1]}
 
 
 @settings(deadline=None)
@@ -116,33 +220,129 @@ def test_the_first_two_go_on_and_a_worse_third_does_not() -> None:
 def test_of_four_networks_at_least_two_pass_every_rung(scores: list[int], rungs: tuple[int, ...]) -> None:
     race, alive = Race(rungs, 4), list(range(4))
     for rung in rungs:
-        for number in range(4):
-            if number in alive:
-                race.enter(number, rung, scores[number])
-            else:
-                race.leave(number, Result("pruned", {}, curve(number, 1)), copied=False)
-        alive = [number for number in alive if race.verdict(number, rung)]
+        verdicts = dict[int, bool]()
+        for number in alive:
+            verdicts |= reach(race, number, *[scores[number]] * rung)
+        assert verdicts.keys() == set(alive)
+        alive = [number for number, goes_on in verdicts.items() if goes_on]
         assert len(alive) >= 2
 
 
 def test_copies_and_failures_are_not_waited_for_nor_counted() -> None:
     race = Race((1,), 6)
-    race.leave(0, Result("ok", {}, curve(0, EPOCHS)), copied=True)
-    race.leave(1, Result("failed", error="no"), copied=False)
-    race.enter(2, 1, 0.0)
-    assert race.verdict(2, 1) is True
+    assert reach(race, 3, 0.0) == {}
+    for number in (0, 1):  # both scored more
+        race.hear(record(job(number), Result("ok", {}, curve(number, EPOCHS)), copied=True))
+    race.hear(record(job(2), FAILED))
+    ended, (going_on,) = race.judge([])
+    assert (ended, going_on.number) == ([], 3)
 
 
 def test_only_the_latest_count() -> None:
-    race = Race((1,), 3)
-    for number, value in enumerate((0.9, 0.9, 0.9, 0.1, 0.1, 0.2)):
-        race.enter(number, 1, value)
-    assert race.verdict(5, 1) is True
-    race.enter(6, 1, 0.15)
-    assert race.verdict(6, 1) is True  # the second best of 0.1, 0.2 and 0.15
-    assert race.verdict(2, 1) is True
-    race.enter(7, 1, 0.1)
-    assert race.verdict(7, 1) is False
+    race, verdicts = Race((1,), 3), dict[int, bool]()
+    for number, value in enumerate((0.9, 0.9, 0.9, 0.1, 0.1, 0.2, 0.15, 0.1)):
+        verdicts |= reach(race, number, value)
+    assert verdicts[2] is True
+    assert verdicts[5] is True
+    assert verdicts[6] is True  # the second best of 0.1, 0.2 and 0.15
+    assert verdicts[7] is False
+
+
+def test_a_score_once_entered_stays() -> None:
+    race = Race((1,), 6)
+    assert reach(race, 0, 0.5) == {0: True}
+    assert reach(race, 0, 0.9) == {0: True}  # trained again after a crash, say
+    assert reach(race, 1, 0.8) == {1: True}
+    assert reach(race, 2, 0.7) == {2: True}
+
+
+def test_a_job_of_the_journal_has_its_scores_at_every_rung_that_it_reached() -> None:
+    race = Race((1, 3), 6)
+    for number, accuracies in enumerate(([0.4, 0.5, 0.6], [0.3], [0.4, 0.5, 0.7])):
+        race.hear(record(job(number), paused(accuracies)))
+    assert reach(race, 3, 0.5) == {3: True}
+    assert reach(race, 3, 0.5, 0.5, 0.5) == {3: False}  # jobs 0 and 2 were better there; job 1 never came
+
+
+# What becomes of a training
+
+
+def test_a_pruned_training_has_the_result_it_paused_with() -> None:
+    race, ends = Race((1, 3), 6), [paused([value]) for value in (0.9, 0.8, 0.2, 0.1)]
+    ended, going_on = race.judge(zip(entered(race, 4), ends, strict=True))
+    assert [one.number for one in going_on] == [0, 1]
+    assert [one.number for one, _ in ended] == [2, 3]
+    assert [result for _, result in ended] == [dataclasses.replace(end, status="pruned") for end in ends[2:]]
+    assert race.judge([]) == ([], [])
+
+
+def test_a_training_that_goes_on_runs_to_the_next_rung_and_from_the_last_to_its_end() -> None:
+    race = Race((1, 3), 6)
+    one = race.enter(job(0))
+    for until in (1, 3):
+        assert (one.until, last_epoch(one)) == (until, until)
+        ended, (one,) = race.judge([(one, paused([0.5] * until))])
+        assert ended == []
+    assert (one, last_epoch(one)) == (job(0), EPOCHS)
+    whole = Result("ok", {"val_accuracy": 0.5}, curve(0, 9))
+    assert race.judge([(one, whole)]) == ([(one, whole)], [])
+
+
+def test_what_waits_for_a_verdict_is_paused_meanwhile() -> None:
+    race = Race((1,), 6)
+    first, second = entered(race, 2)
+    race.judge([(second, paused([0.5]))])
+    assert race.paused == [second]
+    race.judge([(first, paused([0.5]))])
+    assert race.paused == []
+
+
+def test_a_training_that_an_earlier_session_let_go_on_is_not_judged_again() -> None:
+    race = Race((1, 3), 6)
+    first, second, third = entered(race, 3)
+    ended, going_on = race.judge([(third, paused([0.1, 0.2]))])  # its last checkpoint is beyond the rung
+    assert (ended, [(one.number, one.until) for one in going_on]) == ([], [(2, 3)])
+    ended, going_on = race.judge([(first, paused([0.9])), (second, paused([0.8]))])
+    assert (ended, [one.number for one in going_on]) == ([], [0, 1])
+
+
+def test_a_training_that_ends_before_its_rung_is_not_raced() -> None:
+    race = Race((3,), 6)
+    one, impatient = race.enter(job(0)), Result("ok", {"val_accuracy": 0.5}, curve(0, 2))
+    assert race.judge([(one, impatient)]) == ([(one, impatient)], [])
+    assert race.judge([]) == ([], [])
+
+
+def test_a_training_that_breaks_has_the_curve_of_its_last_rung_and_else_its_own() -> None:
+    race = Race((1, 3), 6)
+    one = race.enter(job(0))
+    assert race.curve(one) == []
+    _, (one,) = race.judge([(one, paused([0.5]))])
+    assert race.curve(one) == paused([0.5]).curve
+    assert race.judge([(one, FAILED)]).ended == [(one, dataclasses.replace(FAILED, curve=paused([0.5]).curve))]
+    assert race.curve(one) == []
+    other = race.enter(job(1))
+    assert race.judge([(other, FAILED)]).ended == [(other, FAILED)]
+
+
+def test_the_final_ranking_is_no_race_and_holds_no_race_up() -> None:
+    race, final = Race((1,), 6), dataclasses.replace(job(0), stage=FINAL)
+    assert race.enter(final) == final
+    race.hear(record(final, Result("ok", {}, curve(0, EPOCHS))))
+    assert reach(race, 1, 0.0) == {}  # job 0 of the search may still come
+    assert reach(race, 0, 0.0) == {0: True, 1: True}
+
+
+def test_without_rungs_every_training_runs_to_its_end() -> None:
+    race, whole = Race(), Result("ok", {}, curve(0, EPOCHS))
+    one = race.enter(job(0))
+    assert one == job(0)
+    assert race.judge([(one, whole)]) == ([(one, whole)], [])
+    race.hear(record(one, whole))
+    assert (race.judge([]), race.paused) == (([], []), [])
+
+
+# Which rungs, and how many epochs
 
 
 @pytest.mark.parametrize(
@@ -158,10 +358,33 @@ def test_rungs_beyond_the_epochs_or_out_of_order_are_refused(text: str) -> None:
         rungs_of(text, recipe("fast", epochs=6))
 
 
+def test_the_rungs_asked_for_are_those_of_the_race() -> None:
+    assert rungs_of("1,2,5", recipe("fast", epochs=6)) == (1, 2, 5)
+    assert rungs_of(None, recipe("fast", epochs=9)) == (1, 3)
+
+
+def test_one_epoch_has_no_rung() -> None:
+    assert rungs_of(None, recipe("fast", epochs=1)) == ()
+
+
 def test_the_epochs_expected_are_those_of_the_share_that_goes_on_from_every_rung() -> None:
     assert expected_epochs((), 4, 0.5) == 4
     assert expected_epochs((1, 3), 9, 1 / 3) == pytest.approx(1 + 2 / 3 + 6 / 9)
     assert expected_epochs((1, 3), 9, 0.5, begin=1) == pytest.approx(2 + 6 / 2)
+
+
+def test_the_epochs_left_of_a_training_are_those_from_its_last_rung_on() -> None:
+    race = Race((1, 3), 6)
+    first, second = entered(race, 2)
+    assert race.epochs_left(first, 0.5) == pytest.approx(1 + 2 / 2 + 6 / 4)
+    race.judge([(second, paused([0.5]))])
+    assert race.epochs_left(second, 0.5) == pytest.approx((2 + 6 / 2) / 2)  # it may be pruned where it is
+    _, going_on = race.judge([(first, paused([0.5]))])
+    assert [race.epochs_left(one, 0.5) for one in going_on] == [pytest.approx(2 + 6 / 2)] * 2
+    _, (last,) = race.judge([(going_on[0], paused([0.5] * 3))])
+    assert race.epochs_left(last, 0.5) == 6
+    assert race.epochs_left(dataclasses.replace(job(0), stage=FINAL), 0.5) == EPOCHS
+    assert Race().epochs_left(job(0), 1.0) == EPOCHS
 
 
 @pytest.mark.parametrize(("jobs", "window"), [(1, 8), (2, 1), (9, 4), (40, 8), (200, 30)])
@@ -170,66 +393,5 @@ def test_the_share_expected_to_go_on_is_that_of_races_in_random_order(jobs: int,
     for _ in range(300):
         race = Race((1,), window)
         for number in range(jobs):
-            race.enter(number, 1, order.random())
-            passed += bool(race.verdict(number, 1))
+            passed += reach(race, number, order.random())[number]
     assert passing_share(jobs, window) == pytest.approx(passed / 300 / jobs, abs=0.02)
-
-
-def test_one_epoch_has_no_rung() -> None:
-    assert rungs_of(None, recipe("fast", epochs=1)) == ()
-
-
-# The order in which jobs start
-
-
-def sized(number: int, blocks: int) -> Job:
-    return of(job(number), ["conv_8_3"] * blocks)
-
-
-def of(one: Job, blocks: list[str]) -> Job:
-    return dataclasses.replace(
-        one, task=dataclasses.replace(one.train, model=Graph.chain(blocks, Shape(1, 8, 8), 10))
-    )
-
-
-def told(one: Job, seconds: float, copied: bool = False) -> Record:
-    genome = Genome((0, 0, 1))
-    row = {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0, "seconds": seconds}
-    return Record(Candidate(one.number, 0, None, genome, one.task.model), one.id, Result("ok", {}, [row]), copied)
-
-
-def test_the_longest_expected_starts_first() -> None:
-    schedule = Schedule()
-    for number, blocks in enumerate((3, 9, 1, 9)):
-        schedule.add(sized(number, blocks))
-    assert [schedule.pop().number for _ in range(4)] == [1, 3, 0, 2]
-    assert len(schedule) == 0
-
-
-def test_what_takes_long_is_learned_from_results() -> None:
-    """Where layers cost time and operations hardly do, the deep and narrow network is the longest."""
-    deep, wide = sized(0, 12), of(job(1), ["conv_64_5"])
-    assert deep.task.model.conv_layers > wide.task.model.conv_layers
-    heavy = of(job(2), ["conv_64_5", "conv_64_5"])
-    schedule = Schedule()
-    schedule.hear(told(sized(5, 1), 1.0))
-    for one, seconds in ((sized(3, 6), 6.0), (wide, 1.0), (heavy, 2.0)):
-        schedule.hear(told(one, seconds))
-    schedule.hear(told(heavy, 900.0, copied=True))
-    assert schedule.cost.expected(deep.task.model) == pytest.approx(12, rel=0.01)
-    schedule.add(heavy)
-    schedule.add(deep)
-    assert schedule.pop() == deep
-
-
-def test_a_paused_training_waits_for_lower_numbers_and_holds_no_one_up() -> None:
-    schedule = Schedule(Race((1,), 6))
-    for number, blocks in ((0, 1), (1, 9)):
-        schedule.add(sized(number, blocks))
-    first = schedule.pop()
-    assert (first.number, first.until) == (1, 1)
-    second = schedule.pop()
-    assert schedule.end(second, Result("paused", {"val_accuracy": 0.5}, curve(0, 1))) is None
-    schedule.add(sized(2, 9))
-    assert schedule.prunings() == []
-    assert (schedule.pop().number, schedule.pop().number) == (0, 2)

@@ -1,159 +1,130 @@
-"""Which job runs next, and what a race's verdicts make of those that pause."""
+"""Which job runs next, what is learned of costs, and how long a search still takes."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cgp.graph import Graph
 from cgp.layers import Shape
-from evaluate.job import FINAL, Job, Result, recipe
+from evaluate.job import FINAL, Job, Result
 from evaluate.pool.pool import Pool
 from fakes import Silent
 from populations.record import Record
 from populations.search.cost import CostModel, Point
 from populations.search.outlook import Outlook
-from populations.search.racing import KEEP, Race, rungs_of
+from populations.search.racing import Race
 from populations.search.schedule import Schedule
 from populations.strategies import strategy
-from test_racing import CHAIN, curve, job, of, sized, told
+from test_racing import CHAIN, FAILED, curve, job, paused, record
 from test_strategies import settings as of_strategy
 
-WIDE = Graph.chain(["conv_64_5"], Shape(1, 8, 8), 10)
+
+def sized(number: int, blocks: int) -> Job:
+    return of(job(number), ["conv_8_3"] * blocks)
 
 
-def paused(accuracies: Sequence[float]) -> Result:
-    """The result of a training that has come as far as `accuracies` and waits there."""
-    rows = [{"epoch": n, "val_accuracy": value, "seconds": 1.0} for n, value in enumerate(accuracies, 1)]
-    return Result("paused", {"val_accuracy": accuracies[-1]}, rows)
+def of(one: Job, blocks: list[str]) -> Job:
+    return dataclasses.replace(
+        one, task=dataclasses.replace(one.train, model=Graph.chain(blocks, Shape(1, 8, 8), 10))
+    )
 
 
-def started(schedule: Schedule, count: int) -> list[Job]:
-    """Add jobs 0, 1, ... of one size and start them all; they come back in order of number."""
-    for number in range(count):
-        schedule.add(job(number))
-    return [schedule.pop() for _ in range(count)]
-
-
-# Who goes on
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, None]), min_size=1, max_size=12), st.integers(1, 5))
-def test_a_verdict_is_whether_the_score_is_in_the_best_third_or_two_of_the_latest(
-    scores: list[float | None], window: int
-) -> None:
-    race = Race((1,), window)
-    for number, score in enumerate(scores):
-        if score is None:
-            race.leave(number, Result("failed", error="no"), copied=False)
-        else:
-            race.enter(number, 1, score)
-    for number, score in enumerate(scores):
-        if score is not None:
-            latest = [value for value in scores[: number + 1] if value is not None][-window:]
-            kept = sorted(latest, reverse=True)[: max(2, (len(latest) + KEEP - 1) // KEEP)]
-            assert race.verdict(number, 1) is (score >= kept[-1])
-
-
-def test_a_score_once_entered_stays() -> None:
-    race = Race((1,), 6)
-    race.enter(0, 1, 0.5)
-    race.enter(0, 1, 0.9)  # trained again after a crash, say
-    race.enter(1, 1, 0.7)
-    assert race.verdict(1, 1) is True
-
-
-def test_a_job_of_the_journal_has_its_scores_at_every_rung_that_it_reached() -> None:
-    race = Race((1, 3), 6)
-    race.leave(0, paused([0.4, 0.5, 0.6]), copied=False)
-    race.leave(1, paused([0.3]), copied=False)
-    race.leave(2, paused([0.4, 0.5, 0.7]), copied=False)
-    race.enter(3, 1, 0.5)
-    race.enter(3, 3, 0.5)
-    assert race.verdict(3, 1) is True
-    assert race.verdict(3, 3) is False  # jobs 0 and 2 were better there; job 1 never came
-    assert (race.after(1), race.after(3)) == (3, None)
-
-
-def test_the_rungs_asked_for_are_those_of_the_race() -> None:
-    assert rungs_of("1,2,5", recipe("fast", epochs=6)) == (1, 2, 5)
-    assert rungs_of(None, recipe("fast", epochs=9)) == (1, 3)
-
-
-def test_a_pruned_training_has_the_result_it_paused_with() -> None:
-    schedule = Schedule(Race((1, 3), 6))
-    jobs, ends = started(schedule, 4), [paused([value]) for value in (0.9, 0.8, 0.2, 0.1)]
-    assert [schedule.end(one, result) for one, result in zip(jobs, ends, strict=True)] == [None] * 4
-    pruned = schedule.prunings()
-    assert [one.number for one, _ in pruned] == [2, 3]
-    assert [result for _, result in pruned] == [dataclasses.replace(end, status="pruned") for end in ends[2:]]
-    assert schedule.prunings() == []
-
-
-def test_a_training_that_goes_on_runs_to_the_next_rung_and_from_the_last_to_its_end() -> None:
-    schedule = Schedule(Race((1, 3), 6))
-    (one,) = started(schedule, 1)
-    for until in (1, 3):
-        assert one.until == until
-        assert schedule.end(one, paused([0.5] * until)) is None
-        assert schedule.prunings() == []
-        one = schedule.pop()
-    assert one.until is None
-    whole = Result("ok", {"val_accuracy": 0.5}, curve(0, 9))
-    assert schedule.end(one, whole) == whole
-
-
-def test_a_training_that_an_earlier_session_let_go_on_is_not_judged_again() -> None:
-    schedule = Schedule(Race((1, 3), 6))
-    first, second = started(schedule, 2)
-    assert schedule.end(first, paused([0.9])) is None
-    assert schedule.end(second, paused([0.1, 0.2])) is None  # its last checkpoint is beyond the rung
-    assert schedule.prunings() == []
-    assert {schedule.pop().number: one for one in range(2)}.keys() == {0, 1}
-    assert len(schedule) == 0
-
-
-def test_a_training_that_ends_before_its_rung_is_not_raced() -> None:
-    schedule = Schedule(Race((3,), 6))
-    (one,) = started(schedule, 1)
-    impatient = Result("ok", {"val_accuracy": 0.5}, curve(0, 2))
-    assert schedule.end(one, impatient) == impatient
-    assert schedule.prunings() == []
-
-
-def test_the_final_ranking_is_no_race_and_holds_no_race_up() -> None:
-    schedule = Schedule(Race((1,), 6))
-    final = dataclasses.replace(job(0), stage=FINAL)
-    schedule.add(final)
-    assert schedule.pop().until is None
-    record = told(final, 1.0)
-    schedule.hear(dataclasses.replace(record, candidate=dataclasses.replace(record.candidate, stage=FINAL)))
-    (one,) = started(schedule, 1)
-    schedule.end(one, paused([0.0]))
-    assert (schedule.prunings(), len(schedule)) == ([], 1)
-
-
-def test_without_a_race_every_training_runs_to_its_end() -> None:
-    schedule = Schedule()
-    (one,) = started(schedule, 1)
-    assert one.until is None
-    assert (schedule.prunings(), len(schedule)) == ([], 0)
+def told(one: Job, seconds: float, copied: bool = False) -> Record:
+    row = {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0, "seconds": seconds}
+    return record(one, Result("ok", {}, [row]), copied)
 
 
 # Which is next
 
 
+def test_the_longest_expected_starts_first() -> None:
+    schedule = Schedule()
+    for number, blocks in enumerate((3, 9, 1, 9)):
+        schedule.add(sized(number, blocks))
+    assert [schedule.pop().number for _ in range(4)] == [1, 3, 0, 2]
+    assert len(schedule) == 0
+
+
 def test_the_farthest_along_starts_before_the_longest() -> None:
     schedule = Schedule(Race((1, 3), 6))
     schedule.add(sized(0, 1))
-    first = schedule.pop()
-    schedule.end(first, paused([0.5]))
+    assert schedule.end([(schedule.pop(), paused([0.5]))]) == []
     schedule.add(sized(1, 9))
-    assert schedule.prunings() == []
     assert [(one.number, one.until) for one in (schedule.pop(), schedule.pop())] == [(0, 3), (1, 1)]
+
+
+def test_a_paused_training_waits_for_lower_numbers_and_holds_no_one_up() -> None:
+    schedule = Schedule(Race((1,), 6))
+    for number, blocks in ((0, 1), (1, 9)):
+        schedule.add(sized(number, blocks))
+    first = schedule.pop()
+    assert (first.number, first.until) == (1, 1)
+    assert schedule.end([(first, paused([0.5]))]) == []
+    schedule.add(sized(2, 12))
+    assert [one.number for one in schedule.open()] == [0, 2, 1]
+    assert (schedule.pop().number, schedule.pop().number) == (2, 0)
+    assert len(schedule) == 0
+
+
+def test_without_a_race_every_training_runs_to_its_end() -> None:
+    schedule, whole = Schedule(), Result("ok", {}, curve(0, 9))
+    schedule.add(job(0))
+    one = schedule.pop()
+    assert one.until is None
+    assert schedule.end([(one, whole)]) == [(one, whole)]
+    assert (schedule.end([]), schedule.open()) == ([], [])
+
+
+def test_the_final_ranking_is_no_race() -> None:
+    schedule = Schedule(Race((1,), 6))
+    final = dataclasses.replace(job(0), stage=FINAL)
+    schedule.add(final)
+    assert schedule.pop() == final
+
+
+# What is counted
+
+
+def test_each_epoch_and_each_end_is_counted_once() -> None:
+    schedule = Schedule(Race((1, 3), 6))
+    for number in range(3):
+        schedule.add(job(number))
+    good, fair, poor = (schedule.pop() for _ in range(3))
+    ended = schedule.end([(good, paused([0.9])), (fair, paused([0.8])), (poor, paused([0.1]))])
+    assert [(one.number, result.status) for one, result in ended] == [(2, "pruned")]
+    assert (schedule.ended, schedule.trained) == (1, 3.0)
+    good, fair = schedule.pop(), schedule.pop()
+    assert schedule.end([(good, paused([0.9, 0.9, 0.9]))]) == []
+    assert [one.number for one, _ in schedule.end([(fair, FAILED)])] == [1]
+    assert (schedule.ended, schedule.trained) == (2, 5.0)
+    assert [one.number for one, _ in schedule.end([(schedule.pop(), Result("ok", {}, curve(0, 9)))])] == [0]
+    assert (schedule.ended, schedule.trained) == (3, 11.0)
+
+
+def test_results_and_those_taken_over_are_counted() -> None:
+    schedule = Schedule()
+    schedule.hear(told(job(0), 2.0))
+    schedule.hear(told(job(1), 2.0, copied=True))
+    assert (schedule.heard, schedule.copied) == (2, 1)
+
+
+# What a network costs
+
+
+def test_what_takes_long_is_learned_from_results() -> None:
+    """Where layers cost time and operations hardly do, the deep and narrow network is the longest."""
+    deep, wide = sized(0, 12), of(job(1), ["conv_64_5"])
+    assert deep.task.model.conv_layers > wide.task.model.conv_layers
+    heavy = of(job(2), ["conv_64_5", "conv_64_5"])
+    schedule = Schedule()
+    schedule.hear(told(sized(5, 1), 1.0))
+    for one, seconds in ((sized(3, 6), 6.0), (wide, 1.0), (heavy, 2.0)):
+        schedule.hear(told(one, seconds))
+    schedule.hear(told(heavy, 900.0, copied=True))
+    assert schedule.cost.expected(deep.task.model) == pytest.approx(12, rel=0.01)
+    schedule.add(heavy)
+    schedule.add(deep)
+    assert schedule.pop() == deep
 
 
 def test_before_the_first_result_operations_alone_decide() -> None:
@@ -224,7 +195,7 @@ def test_all_networks_are_left_before_the_first_and_a_race_leaves_out_what_it_pr
 def test_a_dear_network_that_waits_counts_with_what_it_takes_itself() -> None:
     schedule = Schedule(cost=foretold())
     schedule.add(of(job(0), ["conv_64_5"] * 9))
-    own = 9 * schedule.cost.expected(next(schedule.open())[0].task.model)
+    own = 9 * schedule.cost.expected(schedule.open()[0].task.model)
     assert own > 9 * 2
     assert outlook(schedule) == pytest.approx(15 * 9 * 2 + own)
     assert outlook(schedule, slots=1000) == pytest.approx(own)  # it is one training, however many slots there are

@@ -27,6 +27,7 @@ from populations.record import Candidate, Generation, Record
 from populations.search.cost import CostModel, Point
 from populations.search.observers import Observers
 from populations.search.outlook import Outlook
+from populations.search.racing import Race
 from populations.search.schedule import Schedule
 from populations.strategies import strategy
 from populations.strategies.breeding import Individual
@@ -266,14 +267,17 @@ def test_a_terminal_shows_what_is_done_the_time_left_and_the_best_so_far() -> No
 
 def test_each_slot_shows_what_it_trains_and_its_epoch(make_job: Callable[..., Job]) -> None:
     fresh, later = make_job("fresh", epochs=4), make_job("later", epochs=4)
-    (Path(later.folder) / "curve.csv").write_text("epoch,lr\n1,0.1\n2,0.1\n")
+    raced = Race((2,), 8).enter(make_job("raced", epochs=4))
+    for job in (later, raced):
+        (Path(job.folder) / "curve.csv").write_text("epoch,lr\n1,0.1\n2,0.1\n")
     shown = list[str]()
     with terminal(shown), Screen() as screen:
         screen.begin(24)
-        bar(screen, [fresh, later])
+        bar(screen, [fresh, later, raced])
     assert list(dict.fromkeys(line for line in shown if line.startswith("slot"))) == [
         f"slot 0   fresh · depth {fresh.task.model.depth} · {fresh.task.model.flops / 1e6:.1f} MFLOPs · epoch 1 of 4",
         f"slot 1   later · depth {later.task.model.depth} · {later.task.model.flops / 1e6:.1f} MFLOPs · epoch 3 of 4",
+        f"slot 2   raced · depth {raced.task.model.depth} · {raced.task.model.flops / 1e6:.1f} MFLOPs · epoch 2 of 4",
     ]
 
 

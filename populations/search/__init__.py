@@ -3,7 +3,7 @@
 loop       ask, train, tell
 asking     other work through the same loop
 schedule   which job runs next
-racing     who goes on from a rung
+racing     where trainings pause, and who goes on
 cost       what an epoch costs: forecast, then learned
 outlook    how long a search still takes
 observers  what hears of a search while it runs

@@ -24,28 +24,42 @@ def search(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", o
     stop = Stop(store)
     outlook = Outlook(schedule, pool, breeding, store.plan.recipe.epochs)
     while not breeding.done and not (stop.asked and not pool.busy):
-        for candidate in schedule.longest_first([] if stop.asked else breeding.ask(pool.free - len(schedule))):
-            if job := store.open(candidate):  # written before it is sent
-                schedule.add(job)
-                fill(pool, schedule, stop)  # before the rest is written
-        # A training that pauses at a rung has not ended yet.
-        ended = [(job, final) for job, result in settled(pool, store) if (final := schedule.end(job, result))]
-        ended += schedule.prunings()
-        fill(pool, schedule, stop)  # before results are written: no slot waits for that
-        store.note_usage(pool.usage())  # on the disk with the results that follow
-        for job, result in ended:
-            store.close(job, result)
-        for record in store.news():  # from the pool, the journal or the cache
-            schedule.hear(record)
-            observers.told(record)
-            for finished in breeding.tell(record):
-                store.snapshot(finished)
-                observers.generation(finished)
-            store.set_best(breeding.best, record)
+        if not stop.asked:
+            ask(breeding, schedule, pool, store, stop)
+        train(schedule, pool, store, stop)
+        tell(breeding, schedule, store, observers)
         if stop.asked:
             observers.stopping()
         observers.update(outlook)
     return breeding.done
+
+
+def ask(breeding: Strategy, schedule: Schedule, pool: Pool, store: "Store", stop: Stop) -> None:
+    """Ask for candidates for the slots that are free; those that are to be trained wait for one."""
+    for candidate in schedule.longest_first(breeding.ask(pool.free - len(schedule))):
+        if job := store.open(candidate):  # written before it is sent
+            schedule.add(job)
+            fill(pool, schedule, stop)  # before the rest is written
+
+
+def train(schedule: Schedule, pool: Pool, store: "Store", stop: Stop) -> None:
+    """Wait for jobs to leave their slots, send others there, and write the results of what has ended."""
+    ended = schedule.end(settled(pool, store))
+    fill(pool, schedule, stop)  # before results are written: no slot waits for that
+    store.note_usage(pool.usage())  # on the disk with the results that follow
+    for job, result in ended:
+        store.close(job, result)
+
+
+def tell(breeding: Strategy, schedule: Schedule, store: "Store", observers: Observers) -> None:
+    """Tell everyone of the results that have come: from the pool, the journal or the cache."""
+    for record in store.news():
+        schedule.hear(record)
+        observers.told(record)
+        for finished in breeding.tell(record):
+            store.snapshot(finished)
+            observers.generation(finished)
+        store.set_best(breeding.best, record)
 
 
 def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from evaluate.job import SEARCH, Job
+from evaluate.job import Job
 from evaluate.pool.pool import Pool
 from populations.record import Record
 from populations.search.racing import expected_epochs, passing_share
@@ -28,9 +28,9 @@ class Outlook:
     def __init__(self, schedule: Schedule, pool: Pool, strategy: Strategy, epochs: int) -> None:
         """`epochs` are the recipe's."""
         self._schedule, self._pool, self._strategy, self._epochs = schedule, pool, strategy, epochs
-        race = schedule.race
-        self._rungs = race.rungs if race else ()
-        self._share = passing_share(strategy.total, race.window) if race else 1.0
+        self._race = schedule.race
+        self._share = passing_share(strategy.total, self._race.window)
+        self._each = expected_epochs(self._race.rungs, epochs, self._share)  # epochs of a raced training, on average
 
     def standing(self) -> Standing:
         """Return how far the search is now."""
@@ -48,33 +48,23 @@ class Outlook:
             return None
         factor = self._overhead(mean)
         running = [max(0.0, factor * self._seconds(job) - taken) for _, job, taken in self._pool.running]
-        waiting = [factor * self._seconds(job, paused) for job, paused in self._schedule.open()]
+        waiting = [factor * self._seconds(job) for job in self._schedule.open()]
         unasked = max(0, self._strategy.total - self._schedule.heard - len(running) - len(waiting))
         unraced = min(unasked, self._strategy.unraced)
         copied = self._schedule.copied / max(1, self._schedule.heard)  # as many as so far need no training
-        epochs = (unasked - unraced) * (1 - copied) * self._epochs_left() + unraced * self._epochs
+        epochs = (unasked - unraced) * (1 - copied) * self._each + unraced * self._epochs
         work = sum(running) + sum(waiting) + factor * mean * epochs
         return max([work / max(1, len(self._pool.slots)), *running, *waiting])
 
-    def _epochs_left(self, begin: int = 0) -> float:
-        return expected_epochs(self._rungs, self._epochs, self._share, begin)
-
-    def _seconds(self, job: Job, paused: bool = False) -> float:
+    def _seconds(self, job: Job) -> float:
         """Return the seconds of training that `job` still takes where it runs, or waits for a slot or a verdict."""
-        if job.stage != SEARCH:
-            epochs = float(job.epochs)
-        elif paused:
-            epochs = self._share * self._epochs_left(job.until or 0)
-        else:
-            passed = [rung for rung in self._rungs if job.until is None or rung < job.until]
-            epochs = self._epochs_left(max(passed, default=0))
-        return epochs * self._schedule.cost.expected(job.task.model)
+        return self._race.epochs_left(job, self._share) * self._schedule.cost.expected(job.task.model)
 
     def _overhead(self, mean: float) -> float:
         """Return a slot's seconds for each second of training: as forecast, until trainings here say better."""
         usage = self._pool.usage().busy
         busy = sum(seconds for status, seconds in usage.items() if status != "running")
-        weight = mean * self._epochs_left()  # the forecast counts as one training
+        weight = mean * self._each  # the forecast counts as one training
         if weight <= 0:
             return self._schedule.cost.overhead
         return (weight * self._schedule.cost.overhead + busy) / (weight + self._schedule.trained)

@@ -5,16 +5,24 @@ at each rung (a number of epochs) and goes on only if its score there is among t
 scores at that rung, or the best two where a third is fewer. A job is judged against jobs with lower numbers
 alone, once all of them have passed the rung or will never reach it: meanwhile its slot trains another. So the
 prunings, and with them the run, are the same with any number of workers, interrupted or not.
+
+A worker knows no race: it is sent a job that says at which epoch to pause (`Job.until`), and answers `paused`.
+On the driver's side these two are used here alone.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from cgp.errors import BadInput
-from evaluate.job import Recipe, Result
+from evaluate.job import SEARCH, Job, Key, Recipe, Result
+from populations.record import Record
 
 KEEP = 3  # one of so many goes on, ...
 _FEWEST = 2  # ... but of a few jobs two: all children of one survivor would be its own
+
+Curve = list[dict[str, float]]  # of a Result
 
 
 def default_rungs(epochs: int) -> tuple[int, ...]:
@@ -67,46 +75,141 @@ def expected_epochs(rungs: Sequence[int], epochs: int, share: float, begin: int 
     return expected
 
 
-class Race:
-    """The scores (validation accuracy) at every rung, and who goes on."""
+def last_epoch(job: Job) -> int:
+    """Return the epoch with which `job` leaves its slot: that of a rung, or the recipe's last."""
+    return job.until or job.epochs
 
-    def __init__(self, rungs: Sequence[int], window: int) -> None:
-        """`rungs` in epochs, ascending; each score is ranked among the last `window` at its rung."""
-        self.rungs, self.window = tuple(rungs), window
-        self._scores: dict[int, dict[int, float | None]] = {rung: {} for rung in rungs}  # None: never gets there
-        self._settled = dict.fromkeys(rungs, 0)  # jobs below this number have a score, or never will
 
-    def after(self, rung: int) -> int | None:
-        """Return the next rung; None behind the last."""
-        return next((later for later in self.rungs if later > rung), None)
+class _Scores:
+    """What jobs scored at one rung (validation accuracy, greater is better)."""
 
-    def enter(self, number: int, rung: int, score: float) -> None:
-        """Note that job `number` reached `rung` with `score`; greater is better."""
-        self._scores[rung].setdefault(number, score)
+    def __init__(self, rung: int, window: int) -> None:
+        """Each score is ranked among the last `window`."""
+        self._rung, self._window = rung, window
+        self._scores: dict[int, float | None] = {}  # by job number; None: it never gets there
+        self._settled = 0  # jobs below this number have a score, or never will
 
-    def leave(self, number: int, result: Result, copied: bool) -> None:
-        """Note that job `number` has its result: whatever rung it did not enter, it never will.
+    def enter(self, number: int, curve: Curve) -> None:
+        """Note what job `number` scored, or that it never gets here, as `curve` says; what was noted once stays."""
+        self._scores.setdefault(number, curve[self._rung - 1]["val_accuracy"] if len(curve) >= self._rung else None)
 
-        Where the result comes from the journal, its curve says what it scored at the rungs.
-        """
-        curve = [] if copied else result.curve
-        for rung, scores in self._scores.items():
-            scores.setdefault(number, curve[rung - 1]["val_accuracy"] if len(curve) >= rung else None)
-
-    def verdict(self, number: int, rung: int) -> bool | None:
-        """Return whether job `number` goes on from `rung`; None while a lower number may still come."""
-        scores = self._scores[rung]
-        while self._settled[rung] in scores:
-            self._settled[rung] += 1
-        if self._settled[rung] <= number:
+    def verdict(self, number: int) -> bool | None:
+        """Return whether job `number`, which has a score, goes on; None while a lower number may still come."""
+        while self._settled in self._scores:
+            self._settled += 1
+        if self._settled <= number:
             return None
         recent = list[float]()
         for earlier in range(number, -1, -1):
-            score = scores[earlier]
+            score = self._scores[earlier]
             if score is not None:
                 recent.append(score)
-            if len(recent) == self.window:
+            if len(recent) == self._window:
                 break
         own = recent[0]
         better = sum(score > own for score in recent)
         return better < promoted(len(recent))
+
+
+class Verdicts(NamedTuple):
+    """What becomes of trainings that left their slots."""
+
+    ended: list[tuple[Job, Result]]  #: with the result to record, `pruned` where the race ends them
+    going_on: list[Job]  #: to be sent again, each up to its next rung
+
+
+class Race:
+    """Where trainings pause and which of them go on; without rungs none pauses.
+
+    It is told of each stretch of training that ended in a slot and of each result that is recorded. Jobs of other
+    stages than the search's pause nowhere, and nobody waits for them.
+    """
+
+    def __init__(self, rungs: Sequence[int] = (), window: int = 1) -> None:
+        """`rungs` in epochs, ascending; each score is ranked among the last `window` at its rung."""
+        self.rungs, self.window = tuple(rungs), window
+        self._scores = {rung: _Scores(rung, window) for rung in rungs}
+        self._paused: dict[Key, tuple[Job, int]] = {}  # job, and the rung where it waits for its verdict
+        self._latest: dict[Key, Result] = {}  # of trainings that came to a rung and have not ended, as of their last
+
+    @property
+    def paused(self) -> list[Job]:
+        """The jobs that wait for their verdict."""
+        return [job for job, _ in self._paused.values()]
+
+    def enter(self, job: Job) -> Job:
+        """Return `job` as a worker is to be sent it first: up to the first rung."""
+        return self._onwards(job, 0) if job.stage == SEARCH else job
+
+    def _onwards(self, job: Job, epoch: int) -> Job:
+        return dataclasses.replace(job, until=next((rung for rung in self.rungs if rung > epoch), None))
+
+    def judge(self, stretches: Iterable[tuple[Job, Result]]) -> Verdicts:
+        """Take in jobs that left their slot, each with what the worker answered; return what follows."""
+        ended = [(job, final) for job, result in stretches if (final := self._final(job, result))]
+        pruned, going_on = self._verdicts()
+        return Verdicts(ended + pruned, going_on)
+
+    def _final(self, job: Job, result: Result) -> Result | None:
+        """Return the result of a job that left its slot; None where it came to a rung, which is noted."""
+        if job.until is None or result.status != "paused":
+            known = self.curve(job)
+            self._latest.pop(job.key, None)
+            # One that broke after a rung keeps the curve that others were judged by.
+            return dataclasses.replace(result, curve=result.curve or known)
+        self._paused[job.key] = job, job.until
+        self._latest[job.key] = result
+        self._scores[job.until].enter(job.number, result.curve)
+        return None
+
+    def _verdicts(self) -> Verdicts:
+        """Give the verdicts that can be given, in order of number: a higher one may wait for that of a lower."""
+        pruned, going_on = list[tuple[Job, Result]](), list[Job]()
+        for key, (job, rung) in sorted(self._paused.items()):
+            goes_on = self._goes_on(job, rung)
+            if goes_on is None:
+                continue
+            del self._paused[key]
+            if goes_on:
+                going_on.append(self._onwards(job, rung))
+            else:
+                pruned.append((job, self._pruned(job)))
+        return Verdicts(pruned, going_on)
+
+    def _goes_on(self, job: Job, rung: int) -> bool | None:
+        # One that went on in an earlier session is not judged again: its weights are beyond the rung.
+        return len(self.curve(job)) > rung or self._scores[rung].verdict(job.number)
+
+    def _pruned(self, job: Job) -> Result:
+        result = dataclasses.replace(self._latest.pop(job.key), status="pruned")
+        self._leave(job.number, result.curve)
+        return result
+
+    def hear(self, record: Record) -> None:
+        """Take in a recorded result: of this session, of the journal, or taken over from an equal graph.
+
+        Its job comes to no rung any more. Those that it came to, in an earlier session say, are seen in its curve.
+        """
+        if record.candidate.stage == SEARCH:
+            self._leave(record.candidate.number, [] if record.copied else record.result.curve)
+
+    def _leave(self, number: int, curve: Curve) -> None:
+        for scores in self._scores.values():
+            scores.enter(number, curve)
+
+    def curve(self, job: Job) -> Curve:
+        """Return the curve of an open `job` as of its last rung; empty where it came to none in this session."""
+        latest = self._latest.get(job.key)
+        return latest.curve if latest else []
+
+    def epochs_left(self, job: Job, share: float) -> float:
+        """Return the epochs that an open `job` still takes on average from where it was sent or paused.
+
+        `share` is that of the trainings which go on from a rung.
+        """
+        if job.stage != SEARCH:
+            return job.epochs
+        if job.key in self._paused:
+            return share * expected_epochs(self.rungs, job.epochs, share, last_epoch(job))
+        begun = max((rung for rung in self.rungs if rung < last_epoch(job)), default=0)
+        return expected_epochs(self.rungs, job.epochs, share, begun)

@@ -35,7 +35,7 @@ class Composed(NamedTuple):
     plan: Plan
     work: Plan  #: the same, but with the recipe by which what is asked for is trained, where that has its own
     data: Data
-    race: Race | None
+    race: Race
     milliseconds: dict[str, float]  #: of a training step, by which the precision was chosen; empty without a choice
 
     def need(self, device: str) -> int:
@@ -84,9 +84,8 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     raced = config.racing and not isinstance(breeding, Sweep)
     rungs = rungs_of(config.rungs, recipe) if raced else ()
     screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
-    race = Race(rungs, config.population) if rungs else None
     work = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
-    return Composed(place, breeding, plan, work, data, race, milliseconds)
+    return Composed(place, breeding, plan, work, data, Race(rungs, config.population), milliseconds)
 
 
 def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -> Recipe:

@@ -75,7 +75,7 @@ class Forecast:
         )
 
 
-def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race | None, slots: Sequence[Slot]) -> Forecast | None:
+def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race, slots: Sequence[Slot]) -> Forecast | None:
     """Let the workers time training steps and return what the search is expected to take.
 
     They do so at once, each with some of the models: so they are as slow as they will be beside each other.
@@ -102,13 +102,13 @@ def _forecast(
     strategy: Strategy,
     plan: Plan,
     data: Data,
-    race: Race | None,
+    race: Race,
     workers: int,
 ) -> Forecast:
-    share = passing_share(strategy.total, race.window) if race else 1.0
-    rungs, epochs = race.rungs if race else (), plan.recipe.epochs
-    each = expected_epochs(rungs, epochs, share)
-    stretches = sum(share**n for n in range(len(rungs) + 1))
+    share = passing_share(strategy.total, race.window)
+    epochs = plan.recipe.epochs
+    each = expected_epochs(race.rungs, epochs, share)
+    stretches = sum(share**n for n in range(len(race.rungs) + 1))
     cost = _cost_model(timed, sample, plan, data, stretches / each)
     expected = (strategy.total - strategy.unraced) * each + strategy.unraced * epochs
     return Forecast(cost, sample, epochs, expected, workers)
@@ -159,7 +159,7 @@ def population_table(strategy: Strategy, plan: Plan, forecast: Forecast) -> pd.D
     )
 
 
-def dry_run(strategy: Strategy, plan: Plan, data: Data, race: Race | None, device: str, workers: int) -> str:
+def dry_run(strategy: Strategy, plan: Plan, data: Data, race: Race, device: str, workers: int) -> str:
     """Return the table, what the search would cost with `workers`, and which blocks the limits turned away.
 
     The table's seconds are of whole trainings, as a worker would take them.

@@ -16,6 +16,7 @@ from evaluate.job import Job
 from populations.record import Generation, Record
 from populations.search.observers import Observer
 from populations.search.outlook import Standing
+from populations.search.racing import last_epoch
 from populations.strategies import Strategy
 from populations.terminal.programs import populations_command, search_command
 from populations.terminal.spoken import duration, size
@@ -168,7 +169,7 @@ def _training(slot: str, job: Job) -> Text:
         rows = (Path(job.folder) / "curve.csv").read_bytes().count(b"\n")
     except OSError:  # its first epoch
         rows = 1  # the head
-    epoch = min(max(1, rows), job.until or job.epochs)
+    epoch = min(max(1, rows), last_epoch(job))
     model = job.task.model
     return _line(
         f"{slot:8} {job.id} · depth {model.depth} · {model.flops / 1e6:,.1f} MFLOPs · epoch {epoch} of {job.epochs}"
