@@ -18,16 +18,11 @@ from evaluate.data.datasets import dataset
 from evaluate.fitness import objectives
 from evaluate.job import DataSpec, Recipe
 from populations.search.racing import rungs_of
+from populations.setup.executors import EXECUTORS
 from populations.strategies import strategy_class
 
 _MOST = 2**63 - 1  # what numpy and SQLite can hold
 _DEEPEST = 2_000  # nodes: more than ResNet-1202 (He et al. 2015); to draw and measure 10,000 takes minutes
-_IDLE = {  # by executor: flags that have no effect on it
-    "local": ("scheduler", "wait"),
-    "serial": ("scheduler", "wait", "workers", "workers_per_device"),
-    "dask": ("devices", "workers", "workers_per_device"),  # Dask workers say what they have
-}
-_EXECUTORS = tuple(_IDLE)
 _RANGES = {
     "num_max_depth": (1, _DEEPEST),
     "levels_back": (2, 10_000),
@@ -135,12 +130,12 @@ def _check_effects(values: Mapping[str, Any], typed: Collection[str]) -> None:
 
 def _check_executor(values: Mapping[str, Any], given: Collection[str], typed: Collection[str]) -> None:
     chosen, scheduler = values["executor"], values["scheduler"]
-    if chosen not in _EXECUTORS:
-        known = f"{did_you_mean(chosen, _EXECUTORS)}; one of {', '.join(_EXECUTORS)}"
+    if chosen not in EXECUTORS:
+        known = f"{did_you_mean(chosen, EXECUTORS)}; one of {', '.join(EXECUTORS)}"
         raise BadInput(f"--executor: unknown {chosen!r}{known}")
     if not 0 <= values["wait"] < math.inf:
         raise BadInput(f"--wait: {values['wait']}; expected seconds of at least 0")
-    for name in _IDLE[chosen]:
+    for name in EXECUTORS[chosen].idle:
         if name in typed:
             raise BadInput(f"{_flag(name)}: {values[name]} does not go with --executor {chosen}; leave one out")
     if chosen == "serial" and "timeout" in given:

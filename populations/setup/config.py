@@ -28,6 +28,7 @@ from evaluate.job import (
 )
 from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
+from populations.setup.executors import EXECUTORS
 from populations.setup.recorded import meaning, means_as_recorded
 from populations.strategies import STRATEGIES
 from populations.terminal.programs import OneLineParser, populations_command, program
@@ -50,14 +51,23 @@ def _from_recipe(what: str) -> str:
     return f"{what} [default: the recipe's]"
 
 
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+_LIMITED = [
+    f"{name} {known.max_params // 10**6} million" for name, known in FUNCTION_SETS.items() if known.max_params
+]
+_PLACES = [f"{name} ({executor.where})" for name, executor in EXECUTORS.items()]
+
 # fmt: off
 FLAGS = (
     Flag("space", "num-min-depth", int, 20, "fewest active nodes of a genome"),
     Flag("space", "num-max-depth", int, 70, "most active nodes of a genome"),
     Flag("space", "function-set", str, "resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas"),
     Flag("space", "levels-back", int, 10, "how many nodes back a second input may reach"),
-    Flag("space", "max-params", int, None, "limit on trainable parameters [default: none; cgp-cnn-res 10 million]"),
-    Flag("space", "max-flops", int, USUAL, "limit on forward FLOPs per image, 0 for none; usual: half a million a pixel, as a ResNet-110 has"),
+    Flag("space", "max-params", int, None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]"),
+    Flag("space", "max-flops", int, USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has"),
     Flag("evolution", "strategy", str, "mu-plus-lambda", ", ".join(STRATEGIES)),
     Flag("evolution", "family", str, None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}"),
     Flag("evolution", "population", int, 8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)"),
@@ -95,7 +105,7 @@ FLAGS = (
     Flag("resources", "workers", int, None, "worker processes [default: one per GPU, or per CPU core]", False),
     Flag("resources", "workers-per-device", str, None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", False),
     Flag("resources", "timeout", float, None, "seconds after which a training (racing: a stretch of it) is killed [default: none]", False),
-    Flag("resources", "executor", str, "local", "where networks are trained: local (on this machine), serial (in this process, for a debugger) or dask (on a cluster)", False),
+    Flag("resources", "executor", str, "local", f"where networks are trained: {_or(_PLACES)}", False),
     Flag("resources", "scheduler", str, None, "of --executor dask: address of the Dask scheduler, tcp://HOST:PORT", False),
     Flag("resources", "wait", float, 60.0, "of --executor dask: seconds to wait for Dask workers when there are none", False),
     Flag("run", "run", str, None, "folder of the run [default: runs/DATASET-N]", False),
