@@ -127,7 +127,7 @@ from pathlib import Path
 name = "populations.setup.flags"
 path = Path("populations/setup/flags.py")
 first = "    strategy: str = "
-line = '    mixup: float = flag(0.1, "share of images that are mixed")\\n'
+line = '    mixup: float = flag(0.1, "share of images that are mixed", before=0.0)\\n'
 before, found, after = path.read_text().partition(first)
 module = sys.modules[name] = types.ModuleType(name)
 exec(before + line + found + after, module.__dict__)
@@ -143,6 +143,8 @@ assert line.values == parse(["--config", str(file)]).values
 recorded = line.resolved(line.recipe())
 assert (recorded["mixup"], parse([]).values["mixup"]) == (0.3, 0.1)
 assert Config.of(recorded, file).evolution.mixup == 0.3
+del recorded["mixup"]
+assert Config.of(recorded, file).evolution.mixup == 0.0
 print(*(line for line in page().splitlines() if "mixup" in line), sep="\\n")
 """
 

@@ -15,8 +15,8 @@ from populations import load
 from populations.reading.ledger import ledger
 from populations.run_folder.folder import read_json
 from populations.setup.config import Config, parse
-from populations.setup.flags import FLAGS
-from populations.setup.recorded import BEFORE, meaning
+from populations.setup.flags import BEFORE, FLAGS
+from populations.setup.recorded import meaning
 
 FIRST = {
     "plain": ["0a08a6a054f1", "2052ba03b5f5", "1bc6c6e73985", "387d9018e395", "4b65737bd555", "faff6c34c13e"],
@@ -142,13 +142,13 @@ def test_every_flag_was_there_from_the_first_or_says_what_came_before(old: Path)
     assert {field for field in vars(RECIPES["fast"]) if field != "name"} <= {*first, *BEFORE}
 
 
-def test_a_field_of_tomorrow(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_of_tomorrow(old: Path) -> None:
     first = read_json(old / "plain" / "config.json")
     with pytest.raises(BadInput, match=r"plain/config.json: lacks mixup; restore it as evolve.py wrote it"):
-        meaning(first, [*first, "mixup"], old / "plain")
-    monkeypatch.setitem(BEFORE, "mixup", 0.0)
-    assert meaning(first, [*first, "mixup"], old / "plain")["mixup"] == 0.0
-    assert meaning(first | {"mixup": 0.3}, [*first, "mixup"], old / "plain")["mixup"] == 0.3
+        meaning(first, [*first, "mixup"], BEFORE, old / "plain")
+    before = BEFORE | {"mixup": 0.0}
+    assert meaning(first, [*first, "mixup"], before, old / "plain")["mixup"] == 0.0
+    assert meaning(first | {"mixup": 0.3}, [*first, "mixup"], before, old / "plain")["mixup"] == 0.3
 
 
 def test_a_flag_that_only_a_later_version_knows_is_not_dropped(old: Path) -> None:

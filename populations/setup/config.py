@@ -15,7 +15,7 @@ from cgp.space import Space
 from evaluate.job import DataSpec, Recipe, recipe
 from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
-from populations.setup.flags import FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
+from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
 from populations.setup.recorded import meaning, means_as_recorded
 from populations.terminal.programs import OneLineParser, populations_command, program
 
@@ -35,7 +35,7 @@ class Config(Flags):
     @classmethod
     def of(cls, recorded: dict[str, Any], folder: Path) -> "Config":
         """Return what the run in `folder` was asked for. Raises BadInput where `recorded` is not a whole record."""
-        return cls(**grouped(meaning(recorded, FLAGS, folder)))
+        return cls(**grouped(meaning(recorded, FLAGS, BEFORE, folder)))
 
     @property
     def offspring(self) -> int:

@@ -1,13 +1,14 @@
 """Every flag of `evolve.py`, in the groups of its help: a new one is one line here.
 
-A flag is a field: its name, its type, its default, what it says, and whether another value makes it another
-search. All that reads or writes flags (command line, TOML, Python, `config.json`, docs/reference.md) knows them from
-here.
+A flag is a field: its name, its type, its default, what it says, whether another value makes it another search,
+and what a run meant that was recorded before it was there. All that reads or writes flags (command line, TOML,
+Python, `config.json`, docs/reference.md) knows them from here.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 from cgp.blocks import FUNCTION_SETS
@@ -22,9 +23,13 @@ T = TypeVar("T")
 USUAL: Final = "usual"  # default of --max-flops, which depends on the images
 
 
-def flag(default: T, help: str, *, search: bool = True) -> T:
-    """Return a field that is a flag; `search`: another value makes it another search, which cannot be resumed."""
-    return dataclasses.field(default=default, metadata={"help": help, "search": search})
+def flag(default: T, help: str, *, search: bool = True, before: T | EllipsisType = ...) -> T:
+    """Return a field that is a flag.
+
+    `search`: another value makes it another search, which cannot be resumed. `before`: what a run meant that was
+    recorded before it was there; a flag without that was there from the first run of format 2 on.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "search": search, "before": before})
 
 
 def _from_recipe(what: str) -> str:
@@ -59,7 +64,7 @@ class EvolutionFlags:
     """Who lives, who breeds."""
 
     strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
-    family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}")
+    family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
     population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
@@ -67,10 +72,10 @@ class EvolutionFlags:
     objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties")
     re_evaluate: bool = flag(False, "train a graph again although it was scored before")
     seed: int = flag(0, "of the search; children and trainings derive theirs from it")
-    deterministic: bool = flag(False, "of aging: breed as if results came in order of number")
-    racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third")
-    rungs: str | None = flag(None, "epochs after which racing judges [default: a ninth and a third of them]")
-    inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch")
+    deterministic: bool = flag(False, "of aging: breed as if results came in order of number", before=False)
+    racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third", before=False)
+    rungs: str | None = flag(None, "epochs after which racing judges [default: a ninth and a third of them]", before=None)
+    inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch", before=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class EvaluationFlags:
     data_dir: str = flag("data", "where torchvision's dataset files are", search=False)
     download: bool = flag(False, "download the dataset into --data-dir", search=False)
     train_size: int | None = flag(None, "stratified subset of the training images [default: all]")
-    val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class")
+    val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class", before="all")
     image_size: int | None = flag(None, "crop and scale folder: images to this side, pixels [default: as they are]")
     recipe: str = flag("fast", ", ".join(RECIPES))
     epochs: int | None = flag(None, _from_recipe("passes over the training images"))
@@ -96,7 +101,7 @@ class EvaluationFlags:
     patience: int | None = flag(None, _from_recipe("stop after so many epochs without improvement, 0 never"))
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
-    cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"))
+    cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,11 @@ class ResourceFlags:
 
     devices: str = flag("auto", "auto, cpu, or GPUs such as cuda:0,cuda:1", search=False)
     workers: int | None = flag(None, "worker processes [default: one per GPU, or per CPU core]", search=False)
-    workers_per_device: str | None = flag(None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", search=False)
+    workers_per_device: str | None = flag(None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", search=False, before=None)
     timeout: float | None = flag(None, "seconds after which a training (racing: a stretch of it) is killed [default: none]", search=False)
-    executor: str = flag("local", f"where networks are trained: {_or(_PLACES)}", search=False)
-    scheduler: str | None = flag(None, "of --executor dask: address of the Dask scheduler, tcp://HOST:PORT", search=False)
-    wait: float = flag(60.0, "of --executor dask: seconds to wait for Dask workers when there are none", search=False)
+    executor: str = flag("local", f"where networks are trained: {_or(_PLACES)}", search=False, before="local")
+    scheduler: str | None = flag(None, "of --executor dask: address of the Dask scheduler, tcp://HOST:PORT", search=False, before=None)
+    wait: float = flag(60.0, "of --executor dask: seconds to wait for Dask workers when there are none", search=False, before=60.0)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class Flag(NamedTuple):
     default: Any
     help: str
     search: bool
+    before: Any
 
     @property
     def spelled(self) -> str:
@@ -178,3 +184,5 @@ FLAGS = {
     for group, section in GROUPS.items()
     for field in dataclasses.fields(section)
 }
+#: What a run meant that was recorded before a flag was there.
+BEFORE = {name: known.before for name, known in FLAGS.items() if known.before is not ...}
