@@ -78,7 +78,7 @@ def run(*, observers: Sequence[Observer] = (), screen: bool = False, **flags: An
 def show(config: Config) -> None:
     """Show what `--dry-run` or `--profile` asks for."""
     screen = Screen()
-    screen.doing(f"reading the images of {config.dataset}")
+    screen.doing(f"reading the images of {config.evaluation.dataset}")
     from populations.setup.composition import preview  # imports torch
 
     stop_at_once()

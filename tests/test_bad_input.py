@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 import evolve
-from populations.setup.config import FLAGS, parse, parser
+from populations.setup.config import parse, parser
+from populations.setup.flags import FLAGS
 
 DASK = ("--executor", "dask", "--scheduler")
 CASES: list[tuple[list[str], str]] = [
@@ -187,10 +188,10 @@ def test_help_names_every_flag_in_its_group() -> None:
     text = parser().format_help()
     for group in ("space", "evolution", "evaluation", "resources", "run"):
         assert f"\n{group}:" in text
-    for flag in FLAGS:
-        assert f"--{flag.name}" in text
+    for flag in FLAGS.values():
+        assert flag.spelled in text
 
 
 def test_underscores_are_accepted() -> None:
-    assert parse(["--num_min_depth", "3", "--run=a_b"]).values["num_min_depth"] == 3
-    assert parse(["--run=a_b"]).values["run"] == "a_b"
+    assert parse(["--num_min_depth", "3", "--run=a_b"]).space.num_min_depth == 3
+    assert parse(["--run=a_b"]).run.run == "a_b"

@@ -2,6 +2,10 @@
 
 import json
 import string
+import subprocess
+import sys
+from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,10 +13,19 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
+from cgp.blocks import FUNCTION_SETS
 from cgp.errors import BadInput
-from evaluate.job import RECIPES
+from cgp.families import FAMILIES
+from evaluate.data.datasets import dataset_names
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, Recipe
+from evaluate.metrics import OBJECTIVES
+from harness import ROOT
 from populations.run_folder.folder import create_run, next_run, note_session
-from populations.setup.config import FLAGS, Config, parse
+from populations.setup.checks import OF_SEARCHES, RANGES
+from populations.setup.config import Config, parse
+from populations.setup.executors import EXECUTORS
+from populations.setup.flags import FLAGS, EvaluationFlags, SpaceFlags
+from populations.strategies import STRATEGIES
 
 ASKED = ["--num-max-depth", "30", "--epochs", "9", "--lr", "0.5", "--workers", "2", "--data-dir", "images"]
 
@@ -36,7 +49,8 @@ def refused(*arguments: str) -> str:
 
 def test_a_flag_that_is_not_given_has_its_default_or_the_recipes() -> None:
     config = parse(["--recipe", "retrain"])
-    assert all(config.values[flag.name.replace("-", "_")] == flag.default for flag in FLAGS if flag.group == "space")
+    assert config.space == SpaceFlags()
+    assert vars(config.space) == {flag.name: flag.default for flag in FLAGS.values() if flag.group == "space"}
     assert config.recipe() == RECIPES["retrain"]
 
 
@@ -63,7 +77,7 @@ def test_flags_and_files_mean_the_same(
 def test_a_file_may_give_a_whole_number_for_a_rate_but_no_number_for_a_switch(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("lr = 1")
-    assert parse(["--config", str(path)]).lr == 1
+    assert parse(["--config", str(path)]).evaluation.lr == 1
     for text, expected in (("racing = 1", "bool"), ("epochs = true", "int"), ("epochs = 2.0", "int")):
         path.write_text(text)
         assert refused("--config", str(path)) == f"--config {path}: {text}; expected {expected}".replace(
@@ -105,6 +119,70 @@ def test_one_file_serves_strategies_and_datasets_that_heed_less_of_it(tmp_path: 
     assert parse(["--config", str(tmp_path / "c.toml"), "--strategy", "random"]).offspring == 8
 
 
+# Where flags are declared
+
+_NEW_FLAG = """
+import json, sys, types
+from pathlib import Path
+name = "populations.setup.flags"
+path = Path("populations/setup/flags.py")
+first = "    strategy: str = "
+line = '    mixup: float = flag(0.1, "share of images that are mixed", before=0.0)\\n'
+before, found, after = path.read_text().partition(first)
+module = sys.modules[name] = types.ModuleType(name)
+exec(before + line + found + after, module.__dict__)
+
+from docs.reference import page
+from populations.setup.config import Config, from_flags, parse
+file = Path(sys.argv[1])
+file.write_text("[evolution]\\nmixup = 0.3")
+line = parse(["--mixup", "0.3"])
+assert line.evolution.mixup == 0.3
+assert line == from_flags({"mixup": 0.3})
+assert line.values == parse(["--config", str(file)]).values
+recorded = line.resolved(line.recipe())
+assert (recorded["mixup"], parse([]).values["mixup"]) == (0.3, 0.1)
+assert Config.of(recorded, file).evolution.mixup == 0.3
+del recorded["mixup"]
+assert Config.of(recorded, file).evolution.mixup == 0.0
+print(*(line for line in page().splitlines() if "mixup" in line), sep="\\n")
+"""
+
+
+def test_a_flag_is_one_line(tmp_path: Path) -> None:
+    """With a line more in flags.py a flag can be given in every way, is recorded, and stands in the reference."""
+    command = [sys.executable, "-c", _NEW_FLAG, str(tmp_path / "c.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("| `--mixup FLOAT` | 0.1 | share of images that are mixed |\n", "")
+
+
+def test_every_field_of_a_recipe_is_a_flag_of_its_type() -> None:
+    own = {field.name: field.type for field in fields(Recipe) if field.name != "name"}
+    assert {name: FLAGS[name].type for name in own} == own
+    assert own.keys() <= {field.name for field in fields(EvaluationFlags)}
+
+
+def test_what_is_said_of_flags_is_said_of_flags_that_there_are() -> None:
+    idle = {name for executor in EXECUTORS.values() for name in executor.idle}
+    assert {*RANGES, *OF_SEARCHES, *idle} <= FLAGS.keys()
+
+
+@pytest.mark.parametrize(
+    ("flag", "known"),
+    [
+        *(("function_set", FUNCTION_SETS), ("strategy", STRATEGIES), ("family", FAMILIES)),
+        *(("objectives", OBJECTIVES), ("dataset", dataset_names()), ("recipe", RECIPES), ("optimizer", OPTIMIZERS)),
+        *(("schedule", SCHEDULES), ("init", INITIALISATIONS), ("precision", PRECISIONS)),
+    ],
+)
+def test_a_flag_names_all_that_it_may_be(flag: str, known: Collection[str]) -> None:
+    assert ", ".join(known) in FLAGS[flag].help
+
+
+def test_the_executor_says_where_each_trains() -> None:
+    assert all(f"{name} ({executor.where})" in FLAGS["executor"].help for name, executor in EXECUTORS.items())
+
+
 # Resuming
 
 
@@ -123,7 +201,8 @@ def test_a_resumed_run_has_the_flags_that_it_began_with(tmp_path: Path, monkeypa
 def test_a_resume_may_repeat_the_runs_flags_and_change_those_of_no_search(tmp_path: Path) -> None:
     run = recorded(tmp_path / "r", "--epochs", "9")
     again = parse(["--resume", str(run), "--epochs", "9", "--generations", "7", "--timeout", "5", "--keep", "best"])
-    assert (again.epochs, again.generations, again.timeout, again.keep) == (9, 7, 5.0, "best")
+    assert (again.evaluation.epochs, again.evolution.generations) == (9, 7)
+    assert (again.resources.timeout, again.run.keep) == (5.0, "best")
 
 
 def test_a_resume_under_another_name_is_refused(tmp_path: Path) -> None:
@@ -140,7 +219,7 @@ def test_a_run_from_before_a_validation_size_has_all_validation_images(tmp_path:
     assert Config.of(config, run).data().val_size is None  # as a replay asks
     (run / "config.json").write_text(json.dumps(config))
     again = parse(["--resume", str(run)])
-    assert (again.val_size, again.data().val_size) == ("all", None)
+    assert (again.evaluation.val_size, again.data().val_size) == ("all", None)
     assert parse(["--resume", str(run), "--val-size", "all"]).data() == again.data()
     assert "--val-size auto differs from the run's all" in refused("--resume", str(run), "--val-size", "auto")
 

@@ -32,6 +32,7 @@ WITHOUT_TORCH = (
     "populations.commands.confirm",
     "populations.reading.ledger",
     "populations.search.loop",
+    "populations.setup.config",
     "populations.commands.measure",
     "populations.search.observers",
     "populations.run_folder.store",

@@ -14,8 +14,9 @@ from harness import facts, old_runs, populations, program
 from populations import load
 from populations.reading.ledger import ledger
 from populations.run_folder.folder import read_json
-from populations.setup.config import FLAGS, Config, parse
-from populations.setup.recorded import BEFORE, meaning
+from populations.setup.config import Config, parse
+from populations.setup.flags import BEFORE, FLAGS
+from populations.setup.recorded import meaning
 
 FIRST = {
     "plain": ["0a08a6a054f1", "2052ba03b5f5", "1bc6c6e73985", "387d9018e395", "4b65737bd555", "faff6c34c13e"],
@@ -118,8 +119,8 @@ def test_more_generations(name: str, old: Path) -> None:
 
 def test_flags_of_the_first_runs_mean_what_they_meant(old: Path) -> None:
     config = parse(["--resume", str(old / "plain")])
-    assert (config.max_flops, config.offspring, config.val_size) == (None, 3, "all")
-    assert config.space(load(old / "plain").model("best").model.image, 10).max_flops is None
+    assert (config.space.max_flops, config.offspring, config.evaluation.val_size) == (None, 3, "all")
+    assert config.space_for(load(old / "plain").model("best").model.image, 10).max_flops is None
     assert config.data().val_size is None
     assert (config.recipe().epochs, config.recipe().cuda_graphs, config.recipe().precision) == (3, False, "fp32")
 
@@ -137,17 +138,17 @@ def test_a_flag_that_came_later_has_its_old_meaning_when_it_is_missing(name: str
 def test_every_flag_was_there_from_the_first_or_says_what_came_before(old: Path) -> None:
     """A flag that is added, such as a new field of recipes, has to say what runs without it meant."""
     first = read_json(old / "plain" / "config.json")
-    assert {flag.name.replace("-", "_") for flag in FLAGS} - first.keys() <= BEFORE.keys()
+    assert FLAGS.keys() - first.keys() <= BEFORE.keys()
     assert {field for field in vars(RECIPES["fast"]) if field != "name"} <= {*first, *BEFORE}
 
 
-def test_a_field_of_tomorrow(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_of_tomorrow(old: Path) -> None:
     first = read_json(old / "plain" / "config.json")
     with pytest.raises(BadInput, match=r"plain/config.json: lacks mixup; restore it as evolve.py wrote it"):
-        meaning(first, [*first, "mixup"], old / "plain")
-    monkeypatch.setitem(BEFORE, "mixup", 0.0)
-    assert meaning(first, [*first, "mixup"], old / "plain")["mixup"] == 0.0
-    assert meaning(first | {"mixup": 0.3}, [*first, "mixup"], old / "plain")["mixup"] == 0.3
+        meaning(first, [*first, "mixup"], BEFORE, old / "plain")
+    before = BEFORE | {"mixup": 0.0}
+    assert meaning(first, [*first, "mixup"], before, old / "plain")["mixup"] == 0.0
+    assert meaning(first | {"mixup": 0.3}, [*first, "mixup"], before, old / "plain")["mixup"] == 0.3
 
 
 def test_a_flag_that_only_a_later_version_knows_is_not_dropped(old: Path) -> None:

@@ -115,9 +115,9 @@ def test_workers_that_do_not_fit_are_refused(each: str, monkeypatch: pytest.Monk
 def test_the_other_flag_takes_over_on_resume(tmp_path: Path) -> None:
     config = parse(["--workers", "2"])
     (tmp_path / "config.json").write_text(json.dumps(config.resolved(config.recipe())))
-    values = parse(["--resume", str(tmp_path), "--workers-per-device", "1"]).values
-    assert (values["workers"], values["workers_per_device"]) == (None, "1")
-    assert parse(["--resume", str(tmp_path)]).values["workers"] == 2
+    asked = parse(["--resume", str(tmp_path), "--workers-per-device", "1"]).resources
+    assert (asked.workers, asked.workers_per_device) == (None, "1")
+    assert parse(["--resume", str(tmp_path)]).resources.workers == 2
 
 
 @pytest.mark.parametrize(

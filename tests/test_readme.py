@@ -10,7 +10,8 @@ import pytest
 import populations.__main__ as cli
 from cgp.network import Network
 from harness import ROOT, TINY, make_images, populations, program
-from populations.setup.config import FLAGS, parse
+from populations.setup.config import parse
+from populations.setup.flags import FLAGS
 
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)  # (language, lines)
@@ -50,7 +51,7 @@ def test_commands_on_a_run(line: str, folder: Path) -> None:
     "arguments", [words for words in SEARCHES if "--resume" not in words and "--config" not in words]
 )
 def test_searches_are_understood(arguments: list[str]) -> None:
-    assert parse(arguments).values["population"] == 8
+    assert parse(arguments).evolution.population == 8
 
 
 def test_the_example_configuration_is_drawn_and_forecast() -> None:
@@ -88,7 +89,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
     }  # fmt: skip
-    assert set(values | unset) == {flag.name.replace("-", "_") for flag in FLAGS}
+    assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")
     spelled = [
         f"--{'no-' if value is False else ''}{name}" + ("" if isinstance(value, bool) else f"={value}")

@@ -1,13 +1,15 @@
 """docs/reference.md is made from the program, and is whole."""
 
 import re
+from dataclasses import fields
 
 import pytest
 
 import populations.__main__ as cli
 from docs.reference import PAGE, page
 from populations.reading.columns import COLUMNS
-from populations.setup.config import FLAGS, parser
+from populations.setup.config import parser
+from populations.setup.flags import FLAGS, GROUPS
 
 TEXT = PAGE.read_text()
 
@@ -17,9 +19,11 @@ def test_the_page_is_that_of_the_program() -> None:
 
 
 def test_every_flag_has_its_row_in_its_group_with_its_default() -> None:
-    for flag in FLAGS:
+    declared = [(group, field.name) for group, section in GROUPS.items() for field in fields(section)]
+    assert [(flag.group, name) for name, flag in FLAGS.items()] == declared
+    for flag in FLAGS.values():
         section = TEXT.partition(f"\n### {flag.group}\n")[2].partition("\n### ")[0]
-        (row,) = (line for line in section.splitlines() if re.match(rf"\| `--{flag.name}[ `]", line))
+        (row,) = (line for line in section.splitlines() if re.match(rf"\| `{flag.spelled}[ `]", line))
         shown = {True: "on", False: "off"}[flag.default] if isinstance(flag.default, bool) else flag.default
         assert shown is None or f" | {shown} | " in row
         assert flag.help.partition(" [default: ")[0] in row

@@ -324,7 +324,7 @@ def test_before_anything_ended_ok_there_is_no_best_so_far() -> None:
 def test_there_are_as_many_offspring_as_the_population_unless_asked_otherwise() -> None:
     assert parse(["--population", "5"]).offspring == 5
     assert parse(["--population", "5", "--offspring", "3"]).offspring == 3
-    assert parse([]).offspring == parse([]).population
+    assert parse([]).offspring == parse([]).evolution.population
 
 
 @pytest.mark.parametrize("name", ["mu-plus-lambda", "random"])

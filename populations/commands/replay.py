@@ -67,13 +67,13 @@ def _take_images_from(run: Run, moved: dict[str, str]) -> None:
     """Use the images of `run` where the flags in `moved` say that they are now. Raises BadInput for other images."""
     if not moved:
         return
-    recorded = Config.of(run.config, run.folder).values
-    name = str(moved.get("dataset", recorded["dataset"]))
-    if not means_as_recorded("dataset", recorded["dataset"], name):
-        raise BadInput(f"--dataset {name}: differs from the run's {recorded['dataset']}; leave it out")
+    recorded = Config.of(run.config, run.folder).evaluation.dataset
+    name = str(moved.get("dataset", recorded))
+    if not means_as_recorded("dataset", recorded, name):
+        raise BadInput(f"--dataset {name}: differs from the run's {recorded}; leave it out")
     if "data_dir" in moved and name.startswith("folder:"):
         raise BadInput(f"--data-dir: has no effect on {name}; say where its images are now by --dataset folder:PATH")
-    found = load_data(Config(recorded | moved).data())
+    found = load_data(Config.of(run.config | moved, run.folder).data())
     asked = " ".join(f"--{flag.replace('_', '-')} {value}" for flag, value in moved.items())
     refuse_other_images(run.config, found.fingerprint, run.folder, asked)
     run.config |= moved

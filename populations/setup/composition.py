@@ -57,35 +57,35 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
 
     It is raised for a run that is resumed on other images, too. Where candidates are `asked` for, nothing is bred.
     """
-    recipe, spec = config.recipe(), config.data()
+    recipe, spec, evolution = config.recipe(), config.data(), config.evolution
     place.refuse(recipe)
-    goals = objectives(config.objectives)
-    data = load(spec, config.download)
+    goals = objectives(evolution.objectives)
+    data = load(spec, config.evaluation.download)
     if config.resume:
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
-    space = config.space(data.shape, len(data.classes))
+    space = config.space_for(data.shape, len(data.classes))
     precision, milliseconds = place.precision(recipe.precision)
     recipe = dataclasses.replace(recipe, precision=precision)
-    sizes = (config.population, config.offspring, config.generations)
-    settings = Settings(space, goals, config.seed, *sizes, config.mutation_rate, config.deterministic)
+    sizes = (evolution.population, config.offspring, evolution.generations)
+    settings = Settings(space, goals, evolution.seed, *sizes, evolution.mutation_rate, evolution.deterministic)
     plan = Plan(
         space,
         recipe,
         spec,
-        config.seed,
-        not config.re_evaluate,
-        config.keep,
-        config.inherit,
+        evolution.seed,
+        not evolution.re_evaluate,
+        config.run.keep,
+        evolution.inherit,
         data.fingerprint,
-        config.family,
+        evolution.family,
     )
     breeding = _breeding(config, settings, data, asked)
-    raced = config.racing and not isinstance(breeding, Sweep)
-    rungs = rungs_of(config.rungs, recipe) if raced else ()
-    screen.images(config.dataset, *(len(data.splits[name]) for name in ("train", "validation")))
+    raced = evolution.racing and not isinstance(breeding, Sweep)
+    rungs = rungs_of(evolution.rungs, recipe) if raced else ()
+    screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
     work = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
-    return Composed(place, breeding, plan, work, data, Race(rungs, config.population), milliseconds)
+    return Composed(place, breeding, plan, work, data, Race(rungs, evolution.population), milliseconds)
 
 
 def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -> Recipe:
@@ -97,11 +97,11 @@ def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -
 def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
     if asked:
         return Sweep(settings, asked)
-    if config.family:
-        known = family(config.family, data.shape, len(data.classes)).values()
+    if config.evolution.family:
+        known = family(config.evolution.family, data.shape, len(data.classes)).values()
         return Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
-    breeding = strategy(config.strategy, settings)
-    return FinalRanking(breeding) if config.inherit else breeding
+    breeding = strategy(config.evolution.strategy, settings)
+    return FinalRanking(breeding) if config.evolution.inherit else breeding
 
 
 def preview(config: Config, screen: Screen) -> str:
@@ -125,7 +125,7 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
         made = compose(config, screen, place, asked)
         breeding, data = made.breeding, made.data
         # The run's deadline is for its own trainings.
-        timeout = None if any(candidate.task for candidate in asked) else config.timeout
+        timeout = None if any(candidate.task for candidate in asked) else config.resources.timeout
         slots = place.slots(config, made.work.recipe.precision, made.need, screen)
         with Pool(slots, evaluate, timeout, screen.line, place.cluster) as pool:
             found = [one | {"precision": made.work.recipe.precision} for one in await_ready(slots)]
@@ -137,7 +137,7 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
                     place.cluster.look_in(store.folder.absolute())
                 store.enter(asked)
                 screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
-                screen.begin(breeding.total, bar=config.executor != "serial")
+                screen.begin(breeding.total, bar=config.resources.executor != "serial")
                 if trains:
                     wanted = search_bytes(breeding, made.work, len(slots))
                     screen.folder(store.folder, wanted, str(forecast) if forecast else None)
@@ -160,11 +160,11 @@ def open_session(config: Config, made: Composed, workers: list[dict[str, Any]], 
         store = Store(config.resume, plan)
         write_json(store.folder / "config.json", resolved)  # more generations, say
     else:
-        if config.run is not None:
-            lock = create_run(Path(config.run), resolved)
+        if config.run.run is not None:
+            lock = create_run(Path(config.run.run), resolved)
         else:
-            lock = create_next_run(Path("runs"), config.dataset, resolved)
+            lock = create_next_run(Path("runs"), config.evaluation.dataset, resolved)
         store = Store(lock.folder, plan, lock)
     store.note_usage(startup)
-    note_session(store.folder, config.seed, workers, made.milliseconds)
+    note_session(store.folder, plan.seed, workers, made.milliseconds)
     return store

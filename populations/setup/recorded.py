@@ -6,33 +6,20 @@ from typing import Any
 
 from cgp.errors import BadInput
 
-#: What a run meant that was recorded before a flag was there. A flag that is not here was there from the first
-#: run of format 2 on; one that is added has to be entered, whatever its default is.
-BEFORE: dict[str, Any] = {
-    "racing": False,
-    "rungs": None,
-    "inherit": False,
-    "deterministic": False,
-    "cuda_graphs": False,
-    "workers_per_device": None,
-    "val_size": "all",
-    "family": None,
-    "executor": "local",
-    "scheduler": None,
-    "wait": 60.0,
-}
 _FINGERPRINT = "data_fingerprint"  # of the images; recorded beside the flags
 
 
-def meaning(recorded: Mapping[str, Any], flags: Collection[str], folder: Path) -> dict[str, Any]:
+def meaning(
+    recorded: Mapping[str, Any], flags: Collection[str], before: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
     """Return the value of each of `flags` in the run in `folder`, whose `config.json` holds `recorded`.
 
-    Raises BadInput where it lacks one that every run has, or has one that this program does not know: to leave
-    that out could make it another search.
+    `before` says what a run without one meant. Raises BadInput where it lacks one that every run has, or has one
+    that this program does not know: to leave that out could make it another search.
     """
-    found = {**BEFORE, **recorded}
+    found = {**before, **recorded}
     require(found, flags, folder)
-    if unknown := sorted(found.keys() - {*flags, _FINGERPRINT, *BEFORE}):
+    if unknown := sorted(recorded.keys() - {*flags, _FINGERPRINT}):
         raise BadInput(
             f"{folder / 'config.json'}: has {_named(unknown)}, which this program does not know; "
             "use the version that wrote it, see environment.json"

@@ -19,8 +19,8 @@ def start(config: Config, screen: Screen) -> "Callable[..., AbstractContextManag
 
     From here on a signal to stop raises Stopped.
     """
-    screen.doing(f"reading the images of {config.dataset}")
-    if config.executor == "local":
+    screen.doing(f"reading the images of {config.evaluation.dataset}")
+    if config.resources.executor == "local":
         prepare()
     # This imports torch, which takes seconds, and pandas: help, an error in a flag and the screen's first line
     # do not wait for them.

@@ -64,7 +64,8 @@ class Workplace(NamedTuple):
         self, config: Config, precision: str, need: Callable[[str], int], screen: Screen
     ) -> tuple[list[str], int]:
         """Return the device of each place on this machine and the number of workers; see `placement`."""
-        return placement(self.devices, config.workers, config.workers_per_device, precision, need, screen.line)
+        asked = config.resources
+        return placement(self.devices, asked.workers, asked.workers_per_device, precision, need, screen.line)
 
     def slots(self, config: Config, precision: str, need: Callable[[str], int], screen: Screen) -> list[Slot]:
         """Return the slots of the search, whose workers begin to start where they are on this machine.
@@ -73,7 +74,7 @@ class Workplace(NamedTuple):
         """
         if self.cluster is not None:
             return list(self.there)
-        if config.executor == "serial":
+        if config.resources.executor == "serial":
             return [SerialSlot(self.devices[0])]
         places, workers = self.workers(config, precision, need, screen)
         screen.doing(f"starting {workers} worker{'s' * (workers > 1)}, which time a few training steps")
@@ -86,14 +87,16 @@ def workplace(config: Config, screen: Screen) -> Iterator[Workplace]:
 
     Raises BadInput where there is no such device, or nobody to meet.
     """
-    if config.executor == "dask":
-        folder = config.resume or (Path(config.run).absolute().parent if config.run else Path("runs"))
-        with DaskCluster(config.scheduler, config.wait, _existing(folder.absolute()), screen.line) as cluster:
+    asked, run = config.resources, config.run.run
+    if asked.executor == "dask":
+        assert asked.scheduler is not None  # which `checks` asks for
+        folder = config.resume or (Path(run).absolute().parent if run else Path("runs"))
+        with DaskCluster(asked.scheduler, asked.wait, _existing(folder.absolute()), screen.line) as cluster:
             there = cluster.first()
             yield Workplace(list(dict.fromkeys(slot.kind for slot in there)), cluster, there)
     else:
-        devices = device_names(config.devices)
-        yield Workplace(devices if config.executor == "local" else devices[:1])
+        devices = device_names(asked.devices)
+        yield Workplace(devices if asked.executor == "local" else devices[:1])
 
 
 def _existing(folder: Path) -> Path:

@@ -1,0 +1,188 @@
+"""Every flag of `evolve.py`, in the groups of its help: a new one is one line here.
+
+A flag is a field: its name, its type, its default, what it says, whether another value makes it another search,
+and what a run meant that was recorded before it was there. All that reads or writes flags (command line, TOML,
+Python, `config.json`, docs/reference.md) knows them from here.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+
+from cgp.blocks import FUNCTION_SETS
+from cgp.families import FAMILIES
+from evaluate.data.datasets import dataset_names
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
+from evaluate.metrics import OBJECTIVES
+from populations.setup.executors import EXECUTORS
+from populations.strategies import STRATEGIES
+
+T = TypeVar("T")
+USUAL: Final = "usual"  # default of --max-flops, which depends on the images
+
+
+def flag(default: T, help: str, *, search: bool = True, before: T | EllipsisType = ...) -> T:
+    """Return a field that is a flag.
+
+    `search`: another value makes it another search, which cannot be resumed. `before`: what a run meant that was
+    recorded before it was there; a flag without that was there from the first run of format 2 on.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "search": search, "before": before})
+
+
+def _from_recipe(what: str) -> str:
+    return f"{what} [default: the recipe's]"
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+_LIMITED = [
+    f"{name} {known.max_params // 10**6} million" for name, known in FUNCTION_SETS.items() if known.max_params
+]
+_PLACES = [f"{name} ({executor.where})" for name, executor in EXECUTORS.items()]
+
+
+# fmt: off
+@dataclass(frozen=True)
+class SpaceFlags:
+    """What may be drawn."""
+
+    num_min_depth: int = flag(20, "fewest active nodes of a genome")
+    num_max_depth: int = flag(70, "most active nodes of a genome")
+    function_set: str = flag("resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas")
+    levels_back: int = flag(10, "how many nodes back a second input may reach")
+    max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
+    max_flops: int | Literal["usual"] | None = flag(USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has")
+
+
+@dataclass(frozen=True)
+class EvolutionFlags:
+    """Who lives, who breeds."""
+
+    strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
+    family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
+    population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
+    offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
+    generations: int = flag(3, "generations, the random one included", search=False)
+    mutation_rate: float = flag(0.05, "chance of each gene to change")
+    objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties")
+    re_evaluate: bool = flag(False, "train a graph again although it was scored before")
+    seed: int = flag(0, "of the search; children and trainings derive theirs from it")
+    deterministic: bool = flag(False, "of aging: breed as if results came in order of number", before=False)
+    racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third", before=False)
+    rungs: str | None = flag(None, "epochs after which racing judges [default: a ninth and a third of them]", before=None)
+    inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch", before=False)
+
+
+@dataclass(frozen=True)
+class EvaluationFlags:
+    """What a network is worth: on which images, trained how."""
+
+    dataset: str = flag("digits", ", ".join(dataset_names()))
+    data_dir: str = flag("data", "where torchvision's dataset files are", search=False)
+    download: bool = flag(False, "download the dataset into --data-dir", search=False)
+    train_size: int | None = flag(None, "stratified subset of the training images [default: all]")
+    val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class", before="all")
+    image_size: int | None = flag(None, "crop and scale folder: images to this side, pixels [default: as they are]")
+    recipe: str = flag("fast", ", ".join(RECIPES))
+    epochs: int | None = flag(None, _from_recipe("passes over the training images"))
+    batch_size: int | None = flag(None, _from_recipe("images a step"))
+    optimizer: str | None = flag(None, _from_recipe(", ".join(OPTIMIZERS)))
+    lr: float | None = flag(None, _from_recipe("highest learning rate"))
+    schedule: str | None = flag(None, _from_recipe(", ".join(SCHEDULES)))
+    weight_decay: float | None = flag(None, _from_recipe("L2 penalty of the weights"))
+    momentum: float | None = flag(None, _from_recipe("Nesterov momentum of sgd"))
+    label_smoothing: float | None = flag(None, _from_recipe("share spread over all classes"))
+    init: str | None = flag(None, _from_recipe(", ".join(INITIALISATIONS)))
+    patience: int | None = flag(None, _from_recipe("stop after so many epochs without improvement, 0 never"))
+    precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
+    augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
+    cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
+
+
+@dataclass(frozen=True)
+class ResourceFlags:
+    """Where networks are trained."""
+
+    devices: str = flag("auto", "auto, cpu, or GPUs such as cuda:0,cuda:1", search=False)
+    workers: int | None = flag(None, "worker processes [default: one per GPU, or per CPU core]", search=False)
+    workers_per_device: str | None = flag(None, "worker processes on each device: a number, or auto, by a probe of each GPU; instead of --workers", search=False, before=None)
+    timeout: float | None = flag(None, "seconds after which a training (racing: a stretch of it) is killed [default: none]", search=False)
+    executor: str = flag("local", f"where networks are trained: {_or(_PLACES)}", search=False, before="local")
+    scheduler: str | None = flag(None, "of --executor dask: address of the Dask scheduler, tcp://HOST:PORT", search=False, before=None)
+    wait: float = flag(60.0, "of --executor dask: seconds to wait for Dask workers when there are none", search=False, before=60.0)
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """What the search leaves on the disk."""
+
+    run: str | None = flag(None, "folder of the run [default: runs/DATASET-N]", search=False)
+    keep: str = flag("all", "whose weights to keep: all, or best; records are always kept", search=False)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Flags:
+    """All of them, by group."""
+
+    space: SpaceFlags = SpaceFlags()
+    evolution: EvolutionFlags = EvolutionFlags()
+    evaluation: EvaluationFlags = EvaluationFlags()
+    resources: ResourceFlags = ResourceFlags()
+    run: RunFlags = RunFlags()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every flag's value by its name, in their order: the form of `config.json`."""
+        return {name: value for group in GROUPS for name, value in vars(getattr(self, group)).items()}
+
+
+class Flag(NamedTuple):
+    """What is declared of a flag."""
+
+    group: str
+    name: str
+    type: type  #: of what its user gives
+    default: Any
+    help: str
+    search: bool
+    before: Any
+
+    @property
+    def spelled(self) -> str:
+        """How the command line spells it."""
+        return spelled(self.name)
+
+
+def spelled(name: str) -> str:
+    """Return the flag `name` as the command line spells it: `--num-min-depth`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values`, one of each flag, as the groups of `Flags`."""
+    return {
+        group: section(**{field.name: values[field.name] for field in dataclasses.fields(section)})
+        for group, section in GROUPS.items()
+    }
+
+
+def _given_type(annotation: Any) -> type:
+    """Return the type of what a flag is given: None and words of our own, such as `usual`, stand for no number."""
+    (found,) = {bool, int, float, str} & {annotation, *get_args(annotation)}
+    return found
+
+
+GROUPS: dict[str, Any] = get_type_hints(Flags)
+FLAGS = {
+    field.name: Flag(group, field.name, _given_type(field.type), field.default, **field.metadata)
+    for group, section in GROUPS.items()
+    for field in dataclasses.fields(section)
+}
+#: What a run meant that was recorded before a flag was there.
+BEFORE = {name: known.before for name, known in FLAGS.items() if known.before is not ...}
