@@ -38,6 +38,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--epochs", "0"], "--epochs: 0"),
     (["--batch-size", "1"], "--batch-size: 1"),
     (["--population", "0"], "--population: 0"),
+    (["--offspring", "0"], "--offspring: 0"),
     (["--mutation-rate", "2"], "--mutation-rate: 2"),
     (["--timeout", "0"], "--timeout: 0"),
     (["--seed", "-1"], "--seed: -1"),

@@ -40,7 +40,8 @@ class Config(Flags):
     @property
     def offspring(self) -> int:
         """Children a generation: as many as the population has, unless the flag says."""
-        return self.evolution.offspring or self.evolution.population
+        asked = self.evolution.offspring
+        return self.evolution.population if asked is None else asked
 
     def recipe(self) -> Recipe:
         """Return the recipe with the flags that override it. Raises BadInput for a bad value."""
