@@ -35,7 +35,7 @@ from evaluate.training.forecast import Sample, TimedStep, forecast_bytes, time_s
 from evaluate.worker import evaluate
 from populations.run_folder.store import Plan
 from populations.search.racing import Race
-from populations.setup.forecast import Forecast, dry_run, foretell, population_table, search_bytes
+from populations.setup.forecast import Forecast, Work, dry_run, foretell, population_table, search_bytes
 from populations.strategies import strategy
 from populations.terminal.spoken import between, duration, size
 from test_strategies import SPACE, settings
@@ -204,7 +204,7 @@ class Here:
 
 def foretold(race: Race = UNRACED, *slots: Here, plan: Plan = PLAN) -> Forecast:
     """Return the forecast of a search of 16 networks, with one slot unless others are given."""
-    found = foretell(strategy("random", settings()), plan, load(PLAN.data), race, cast(Any, slots or (Here(),)))
+    found = foretell(Work(strategy("random", settings()), plan, load(PLAN.data), race), cast(Any, slots or (Here(),)))
     assert found is not None
     return found
 
@@ -235,7 +235,7 @@ def test_where_a_worker_fails_at_timing_there_is_no_forecast() -> None:
     """The search then meets the fault in its own way, where a job says which."""
     searching = strategy("random", settings())
     slots = cast(Any, (Here(), Here(RuntimeError("out of memory"))))
-    assert foretell(searching, PLAN, load(PLAN.data), UNRACED, slots) is None
+    assert foretell(Work(searching, PLAN, load(PLAN.data), UNRACED), slots) is None
 
 
 def test_a_time_is_said_as_a_range(made_up: None) -> None:
@@ -282,7 +282,7 @@ def test_a_dry_run_shows_the_very_networks_that_the_search_draws(made_up: None) 
 
 def test_a_dry_run_says_the_time_at_the_real_number_of_workers(made_up: None) -> None:
     def said(workers: int) -> str:
-        return dry_run(strategy("random", settings()), PLAN, load(PLAN.data), UNRACED, "cpu", workers)
+        return dry_run(Work(strategy("random", settings()), PLAN, load(PLAN.data), UNRACED), "cpu", workers)
 
     assert f"16 networks, {foretold()} on 1 worker, " in said(1)
     assert f"16 networks, {foretold(UNRACED, Here(), Here())} on 2 workers, " in said(2)
@@ -302,11 +302,12 @@ def test_durations_and_sizes_are_said_in_their_unit() -> None:
 
 def test_the_disk_of_a_search_is_for_all_its_networks_or_for_the_best_and_those_in_training() -> None:
     breeding = strategy("random", settings())
-    each = search_bytes(breeding, replace(PLAN, keep="best"), 0)
+    best = Work(breeding, replace(PLAN, keep="best"), load(PLAN.data), UNRACED)
+    each = search_bytes(best, 0)
     drawn = [draw(SPACE, np.random.default_rng(seed)).graph(SPACE) for seed in range(300)]
     assert each == pytest.approx(np.mean([forecast_bytes(graph, FAST) for graph in drawn]), rel=0.3)
-    assert search_bytes(breeding, replace(PLAN, keep="best"), 3) == pytest.approx(4 * each, abs=4)
-    assert search_bytes(breeding, PLAN, 3) == pytest.approx(breeding.total * each, abs=breeding.total)
+    assert search_bytes(best, 3) == pytest.approx(4 * each, abs=4)
+    assert search_bytes(best._replace(plan=PLAN), 3) == pytest.approx(breeding.total * each, abs=breeding.total)
 
 
 # Places

@@ -35,7 +35,8 @@ from evaluate.training.step import Step
 from evaluate.training.train import Setting, fresh_network, make_optimizer, make_schedule, train
 from evaluate.worker import evaluate
 from populations.run_folder.store import Plan
-from populations.setup.forecast import worker_bytes
+from populations.search.racing import Race
+from populations.setup.forecast import Work, worker_bytes
 from populations.strategies import Settings, Strategy, strategy
 from test_strategies import SPACE
 from workers import serve_as_torch_does
@@ -240,7 +241,7 @@ def test_a_worker_stays_within_what_it_was_admitted_for(make_job: Callable[..., 
         results = [slot.submit(evaluate, job).result(60) for job in jobs]
     finally:
         slot.stop()
-    room = [worker_bytes(drawing(plan), plan, load(PLAN.data), "cpu") for plan in plans]
+    room = [worker_bytes(Work(drawing(plan), plan, load(PLAN.data), Race()), "cpu") for plan in plans]
     first, peak, again = (2**20 * (result.peak_memory_mb or 0) for result in results)
     assert peak - first <= room[1] - room[0]
     assert again - first < (peak - first) / 2  # a peak is not that of an earlier network
@@ -253,7 +254,7 @@ def drawing(plan: Plan) -> Strategy:
 
 def test_a_gpu_worker_needs_room_for_the_images_too() -> None:
     data = load(PLAN.data)
-    cpu, cuda = (worker_bytes(drawing(PLAN), PLAN, data, device) for device in ("cpu", "cuda:1"))
+    cpu, cuda = (worker_bytes(Work(drawing(PLAN), PLAN, data, Race()), device) for device in ("cpu", "cuda:1"))
     assert cuda - cpu == data.images.nbytes + PROCESS_BYTES["cuda"] - PROCESS_BYTES["cpu"]
 
 

@@ -20,7 +20,7 @@ from populations.run_folder.store import Plan, Store
 from populations.search.racing import Race, rungs_of
 from populations.search.schedule import Schedule
 from populations.setup.config import Config
-from populations.setup.forecast import dry_run, first_profile, foretell, search_bytes, worker_bytes
+from populations.setup.forecast import Work, dry_run, first_profile, foretell, search_bytes, worker_bytes
 from populations.setup.recorded import refuse_other_images
 from populations.setup.workplace import Workplace, workplace
 from populations.strategies import FinalRanking, Settings, Strategy, Sweep, strategy
@@ -31,16 +31,13 @@ class Composed(NamedTuple):
     """What a search is made of before it has workers."""
 
     place: Workplace
-    breeding: Strategy
     plan: Plan
-    work: Plan  #: the same, but with the recipe by which what is asked for is trained, where that has its own
-    data: Data
-    race: Race
+    work: Work  #: what is to be trained; its plan has the recipe of what is asked for, where that has its own
     milliseconds: dict[str, float]  #: of a training step, by which the precision was chosen; empty without a choice
 
     def need(self, device: str) -> int:
         """Predict the bytes of a worker on `device`."""
-        return worker_bytes(self.breeding, self.work, self.data, device)
+        return worker_bytes(self.work, device)
 
 
 class Opened(NamedTuple):
@@ -84,8 +81,8 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     raced = evolution.racing and not isinstance(breeding, Sweep)
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
-    work = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
-    return Composed(place, breeding, plan, work, data, Race(rungs, evolution.population), milliseconds)
+    trained = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
+    return Composed(place, plan, Work(breeding, trained, data, Race(rungs, evolution.population)), milliseconds)
 
 
 def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -> Recipe:
@@ -109,9 +106,9 @@ def preview(config: Config, screen: Screen) -> str:
     with workplace(config, screen) as place:
         made = compose(config, screen, place)
         if config.profile:
-            return first_profile(made.breeding, made.plan, made.data, place.devices[0])
+            return first_profile(made.work, place.devices[0])
         _, workers = place.workers(config, made.plan.recipe.precision, made.need, screen)
-        return dry_run(made.breeding, made.plan, made.data, made.race, place.devices[0], workers)
+        return dry_run(made.work, place.devices[0], workers)
 
 
 @contextlib.contextmanager
@@ -123,27 +120,27 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
     """
     with workplace(config, screen) as place:
         made = compose(config, screen, place, asked)
-        breeding, data = made.breeding, made.data
+        work, precision = made.work, made.work.plan.recipe.precision
         # The run's deadline is for its own trainings.
         timeout = None if any(candidate.task for candidate in asked) else config.resources.timeout
-        slots = place.slots(config, made.work.recipe.precision, made.need, screen)
+        slots = place.slots(config, precision, made.need, screen)
         with Pool(slots, evaluate, timeout, screen.line, place.cluster) as pool:
-            found = [one | {"precision": made.work.recipe.precision} for one in await_ready(slots)]
+            found = [one | {"precision": precision} for one in await_ready(slots)]
             trains = not asked or not all(isinstance(candidate.task, Measure) for candidate in asked)
-            forecast = foretell(breeding, made.work, data, made.race, slots) if trains else None
+            forecast = foretell(work, slots) if trains else None
             store = open_session(config, made, found, pool.usage())
             try:
                 if place.cluster:
                     place.cluster.look_in(store.folder.absolute())
                 store.enter(asked)
                 screen.slots([(slot.name, one) for slot, one in zip(slots, found, strict=True)])
-                screen.begin(breeding.total, bar=config.resources.executor != "serial")
+                screen.begin(work.strategy.total, bar=config.resources.executor != "serial")
                 if trains:
-                    wanted = search_bytes(breeding, made.work, len(slots))
+                    wanted = search_bytes(work, len(slots))
                     screen.folder(store.folder, wanted, str(forecast) if forecast else None)
                 if forecast and forecast.warning:
                     screen.line(forecast.warning)
-                yield Opened(breeding, Schedule(made.race, forecast.cost if forecast else None), pool, store)
+                yield Opened(work.strategy, Schedule(work.race, forecast.cost if forecast else None), pool, store)
             finally:
                 store.end()
 
@@ -154,7 +151,7 @@ def open_session(config: Config, made: Composed, workers: list[dict[str, Any]], 
     Raises BadInput where the folder is taken or cannot be written.
     """
     plan = made.plan
-    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": made.data.fingerprint}
+    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": made.work.data.fingerprint}
     resolved = config.resolved(plan.recipe) | decided
     if config.resume:
         store = Store(config.resume, plan)

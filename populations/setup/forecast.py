@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -31,6 +32,20 @@ _FORWARD = 1 / 3  # of a training step's time is the forward pass, all that vali
 _LOW, _HIGH = 0.8, 1.8  # of the forecast; searches of four kinds took 0.9 to 1.5 times their forecast in CPU time
 _LONG = 0.1  # share of a search's time from which one network is worth a warning, ...
 _UNLIKE = 3  # ... where it takes so many times as long as the average one
+
+
+class Work(NamedTuple):
+    """What is to be trained."""
+
+    strategy: Strategy
+    plan: Plan
+    data: Data
+    race: Race
+
+    @property
+    def sample(self) -> list[Model]:
+        """Networks that stand for all of it."""
+        return self.strategy.sample(_SAMPLE)
 
 
 @dataclass(frozen=True)
@@ -75,43 +90,35 @@ class Forecast:
         )
 
 
-def foretell(strategy: Strategy, plan: Plan, data: Data, race: Race, slots: Sequence[Slot]) -> Forecast | None:
-    """Let the workers time training steps and return what the search is expected to take.
+def foretell(work: Work, slots: Sequence[Slot]) -> Forecast | None:
+    """Let the workers time training steps and return what `work` is expected to take.
 
     They do so at once, each with some of the models: so they are as slow as they will be beside each other.
     None where one of them fails at it, which the search will meet in its own time.
     """
-    sample = strategy.sample(_SAMPLE)
-    parts = _parts(sample, len(slots), _EACH)
-    asked = [_to_time(part, plan, data, slot.device) for part, slot in zip(parts, slots, strict=True)]
+    parts = _parts(work.sample, len(slots), _EACH)
+    asked = [_to_time(part, work, slot.device) for part, slot in zip(parts, slots, strict=True)]
     try:
         futures = [slot.submit(time_steps, one) for slot, one in zip(slots, asked, strict=True)]
         timed = [step for future in futures for step in future.result(_PATIENCE_S)]
     except (RuntimeError, TimeoutError):
         return None
-    return _forecast(timed, sample, strategy, plan, data, race, len(slots))
+    return _forecast(work, timed, len(slots))
 
 
-def _to_time(models: tuple[Model, ...], plan: Plan, data: Data, device: str) -> Sample:
-    return Sample(models, plan.recipe, len(data.splits["train"]), device.partition(":")[0], _TIMING_S)
+def _to_time(models: tuple[Model, ...], work: Work, device: str) -> Sample:
+    return Sample(models, work.plan.recipe, len(work.data.splits["train"]), device.partition(":")[0], _TIMING_S)
 
 
-def _forecast(
-    timed: Sequence[TimedStep],
-    sample: Sequence[Model],
-    strategy: Strategy,
-    plan: Plan,
-    data: Data,
-    race: Race,
-    workers: int,
-) -> Forecast:
+def _forecast(work: Work, timed: Sequence[TimedStep], workers: int) -> Forecast:
+    strategy, race = work.strategy, work.race
     share = passing_share(strategy.total, race.window)
-    epochs = plan.recipe.epochs
+    epochs = work.plan.recipe.epochs
     each = expected_epochs(race.rungs, epochs, share)
     stretches = sum(share**n for n in range(len(race.rungs) + 1))
-    cost = _cost_model(timed, sample, plan, data, stretches / each)
+    cost = _cost_model(work, timed, stretches / each)
     expected = (strategy.total - strategy.unraced) * each + strategy.unraced * epochs
-    return Forecast(cost, sample, epochs, expected, workers)
+    return Forecast(cost, work.sample, epochs, expected, workers)
 
 
 def _parts(sample: Sequence[Model], workers: int, each: int) -> list[tuple[Model, ...]]:
@@ -121,19 +128,17 @@ def _parts(sample: Sequence[Model], workers: int, each: int) -> list[tuple[Model
     return [tuple(ranked[int(place * len(ranked))] for place in mine) for mine in places]
 
 
-def _cost_model(
-    timed: Sequence[TimedStep], sample: Sequence[Model], plan: Plan, data: Data, starts: float
-) -> CostModel:
+def _cost_model(work: Work, timed: Sequence[TimedStep], starts: float) -> CostModel:
     """Return the cost model of an epoch that follows from timed steps; a training starts `starts` times an epoch."""
     points = [Point(t.model.flops * t.batch / 1e9, t.model.conv_layers, t.seconds) for t in timed]
     per_gflop, per_layer = fit(points)
-    train, validation = (len(data.splits[name]) for name in ("train", "validation"))
-    batch = min(plan.recipe.batch_size, train)
+    train, validation = (len(work.data.splits[name]) for name in ("train", "validation"))
+    batch = min(work.plan.recipe.batch_size, train)
     images = train // batch * batch + _FORWARD * validation
     steps = train // batch + _FORWARD * validation / EVALUATION_BATCH
     foretold = [
         Point(g.flops / 1e9, g.conv_layers, per_gflop * g.flops / 1e9 * images + per_layer * g.conv_layers * steps)
-        for g in sample
+        for g in work.sample
     ]
     startup = sum(t.startup for t in timed) / len(timed)
     epoch = sum(point.seconds for point in foretold) / len(foretold)
@@ -159,51 +164,51 @@ def population_table(strategy: Strategy, plan: Plan, forecast: Forecast) -> pd.D
     )
 
 
-def dry_run(strategy: Strategy, plan: Plan, data: Data, race: Race, device: str, workers: int) -> str:
+def dry_run(work: Work, device: str, workers: int) -> str:
     """Return the table, what the search would cost with `workers`, and which blocks the limits turned away.
 
     The table's seconds are of whole trainings, as a worker would take them.
     """
     settle_process(device)
-    sample = strategy.sample(_SAMPLE)
-    timed = time_steps(_to_time(_parts(sample, 1, _ALONE)[0], plan, data, device))
-    forecast = _forecast(timed, sample, strategy, plan, data, race, workers)
-    table = population_table(strategy, plan, forecast)
+    strategy, timed = work.strategy, time_steps(_to_time(_parts(work.sample, 1, _ALONE)[0], work, device))
+    forecast = _forecast(work, timed, workers)
+    table = population_table(strategy, work.plan, forecast)
     lines = [
         f"{table.to_string(index=False)}\n",
         f"{strategy.total} networks, {forecast} on {workers} worker{'s' * (workers > 1)}, "
-        f"{size(search_bytes(strategy, plan, workers))} of checkpoints",
+        f"{size(search_bytes(work, workers))} of checkpoints",
         f"block genes turned away by limits: {dict(strategy.turned_away)}",
     ]
     return "\n".join(lines + ([forecast.warning] if forecast.warning else []))
 
 
-def first_profile(strategy: Strategy, plan: Plan, data: Data, device: str) -> str:
+def first_profile(work: Work, device: str) -> str:
     """Train the first network that would be drawn for one epoch, as a worker does; return where time went."""
-    kind, precision = device.partition(":")[0], plan.recipe.precision
+    plan, kind = work.plan, device.partition(":")[0]
+    precision = plan.recipe.precision
     settle_process(device)
-    model = strategy.ask(1)[0].model
-    found = profile(model, data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
+    model = work.strategy.ask(1)[0].model
+    found = profile(model, work.data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
     return f"depth {model.depth}, {model.params:,} parameters, {model.flops:,} FLOPs, {kind}, {precision}\n\n{found}"
 
 
-def search_bytes(strategy: Strategy, plan: Plan, workers: int) -> int:
+def search_bytes(work: Work, workers: int) -> int:
     """Estimate the bytes of all checkpoints from draws of the space; evolved networks may differ.
 
     With `--keep best` only the best network's and those in training lie on disk.
     """
-    sample = strategy.sample(_SAMPLE)
-    mean = sum(forecast_bytes(model, plan.recipe) for model in sample) / len(sample)
-    return round(mean * (strategy.total if plan.keep == "all" else workers + 1))
+    sample = work.sample
+    mean = sum(forecast_bytes(model, work.plan.recipe) for model in sample) / len(sample)
+    return round(mean * (work.strategy.total if work.plan.keep == "all" else workers + 1))
 
 
-def worker_bytes(strategy: Strategy, plan: Plan, data: Data, device: str) -> int:
+def worker_bytes(work: Work, device: str) -> int:
     """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
-    sample = sorted(strategy.sample(_SAMPLE), key=lambda model: model.flops)
-    median = sample[len(sample) // 2]
+    sample = sorted(work.sample, key=lambda model: model.flops)
+    median, recipe = sample[len(sample) // 2], work.plan.recipe
     kind = device.partition(":")[0]
-    images = data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
-    asked = {"model": median.id, "recipe": dataclasses.asdict(plan.recipe)}
+    images = work.data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
+    asked = {"model": median.id, "recipe": dataclasses.asdict(recipe)}
     # Remembered, since torch takes two seconds to import what predicts.
-    found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, plan.recipe)})
+    found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, recipe)})
     return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])
