@@ -180,7 +180,7 @@ def test_training_that_diverges_is_a_result_with_a_log(make_job: Callable[..., J
 def test_an_exception_becomes_a_result(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
 ) -> None:
-    monkeypatch.setattr(worker, "train", raiser(error))
+    monkeypatch.setattr(worker, "carry_out", raiser(error))
     result = evaluate(make_job())
     assert (result.status, result.error) == (status, f"{type(error).__name__}: {error}")
     log = Path(str(result.log)).read_text()

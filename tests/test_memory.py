@@ -97,7 +97,7 @@ def test_tensors_hold_in_a_training_what_was_predicted(
 
     Beside them lie a few numbers for each image, and batch statistics.
     """
-    for module in ("footprint", "train"):
+    for module in ("memory.footprint", "training.train"):
         monkeypatch.setattr(f"evaluate.{module}.EVALUATION_BATCH", 64)
     setting = Setting(recipe("fast", optimizer=optimizer, epochs=1), 0, Numerics("cpu", precision))
     data = load(DataSpec("digits", train_size=64, val_size=64))

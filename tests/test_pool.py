@@ -253,7 +253,7 @@ def test_a_fault_that_spoils_the_device_ends_the_worker(monkeypatch: pytest.Monk
     def spoil(*_: object) -> None:
         raise torch.AcceleratorError("an illegal memory access was encountered")
 
-    monkeypatch.setattr("evaluate.worker.train", spoil)
+    monkeypatch.setattr("evaluate.worker.carry_out", spoil)
     with pytest.raises(torch.AcceleratorError):
         evaluate(make_job())
 

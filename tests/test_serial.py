@@ -11,12 +11,12 @@ from populations import load
 
 STOPPING = """
 import sys
-from evaluate import worker
-train = worker.train
+from evaluate.training import trained
+train = trained.train
 def stopping(network, *others):
     breakpoint()
     return train(network, *others)
-worker.train = stopping
+trained.train = stopping
 import evolve
 sys.exit(evolve.main(sys.argv[1:]))
 """
