@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"
+_DRAFT = ".draft-"  # in the name of a file that is being written
 
 
 def cache_root() -> Path:
@@ -19,7 +20,7 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes | memoryview], 
     Content in parts is written as they come, so that each can be made when the one before is written.
     Where it is not `durable`, a power cut soon afterwards may take it; `sync` makes up for that later.
     """
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft = draft_of(path)
     try:
         with draft.open("wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
@@ -30,6 +31,17 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes | memoryview], 
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def draft_of(path: Path) -> Path:
+    """Return where this process writes what is to be at `path`."""
+    return path.with_name(f".{path.name}{_DRAFT}{os.getpid()}")
+
+
+def discard_drafts(folder: Path) -> None:
+    """Remove what writers left in `folder` that were killed; nobody may be writing there."""
+    for draft in folder.glob(f".*{_DRAFT}*"):
+        draft.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

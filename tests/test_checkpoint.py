@@ -184,6 +184,14 @@ def test_a_kill_between_best_and_last_changes_nothing(
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
 
 
+def test_what_a_killed_worker_was_writing_is_removed_when_the_job_goes_on(make_job: Callable[..., Job]) -> None:
+    job = make_job(epochs=2)
+    draft = Path(job.folder) / f".{LAST}.draft-77"
+    draft.write_bytes(bytes(1000))
+    assert evaluate(job).status == "ok"
+    assert {path.name for path in Path(job.folder).iterdir()} == {BEST, LAST, "curve.csv"}
+
+
 def test_no_checkpoint_holds_pickles(trained: Job) -> None:
     for name in (BEST, LAST):
         with safe_open(Path(trained.folder) / name, framework="pt") as file:

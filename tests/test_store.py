@@ -441,3 +441,14 @@ def test_a_metric_that_is_no_number_is_missing(store: Store) -> None:
     measured = replace(ok(0.5), metrics={"val_accuracy": 0.5, "val_loss": math.nan})
     store.close(job, measured)
     assert store.journal.tuples("select name, value from metrics") == [("val_accuracy", 0.5)]
+
+
+def test_what_a_killed_driver_was_writing_is_removed_when_the_run_is_opened(store: Store) -> None:
+    drafts = [store.folder / "snapshots" / ".gen_0000.csv.draft-77", store.folder / ".config.json.draft-77"]
+    for draft in drafts:
+        draft.write_text("id,st")
+    link = store.folder / ".best.draft-77"
+    link.symlink_to("models/none")
+    reopened(store)
+    assert not any(path.exists() for path in drafts)
+    assert not link.is_symlink()

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.errors import BadInput
-from evaluate.files import BEST, LAST, write_atomically
+from evaluate.files import BEST, LAST, discard_drafts, write_atomically
 
 _OPTIMIZER = "optimizer/"  # prefix of the optimizer's tensors beside the network's own names
 _TYPES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64"}  # of the tensors of networks and optimizers
@@ -129,8 +129,10 @@ class ModelFolder:
         """Remove the last checkpoint where it or the best weights are damaged or another job's: training starts over.
 
         That ends where this job's own training ends. To fail instead would let what lies in a folder by
-        accident decide how a network is judged. A folder in a checkpoint's place is moved out of the way.
+        accident decide how a network is judged. A folder in a checkpoint's place is moved out of the way, and what a
+        worker was writing when it was killed is removed.
         """
+        discard_drafts(self.path)
         for path in (self.path / BEST, self.path / LAST):
             if path.is_dir():
                 aside = path.rename(path.with_name(f"{path.name}-was-a-folder"))

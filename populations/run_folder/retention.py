@@ -1,9 +1,8 @@
 """Which model is the best, and whose weights stay. No torch."""
 
-import os
 from pathlib import Path
 
-from evaluate.files import BEST, LAST
+from evaluate.files import BEST, LAST, draft_of
 
 
 class Retention:
@@ -22,7 +21,7 @@ class Retention:
     def point_to(self, identity: str) -> None:
         """Let `best` point to a model; drop the weights of others where they are not to stay."""
         if identity != self._best:
-            draft = self._folder / f".best-{os.getpid()}"
+            draft = draft_of(self._folder / "best")
             draft.unlink(missing_ok=True)
             draft.symlink_to(Path("models") / identity)
             draft.replace(self._folder / "best")

@@ -23,7 +23,7 @@ import numpy as np
 from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
-from evaluate.files import BEST, sync, write_atomically
+from evaluate.files import BEST, discard_drafts, sync, write_atomically
 from evaluate.job import FINAL, SEARCH, DataSpec, Job, Key, Recipe, Result, Train
 from evaluate.pool.usage import Usage
 from populations.reading import frame
@@ -82,6 +82,8 @@ class Store:
         journal = Journal(self.folder / "run.sqlite", writable=True, begun=begun)
         for path in inner:
             path.mkdir(exist_ok=True)
+        for path in (self.folder, *inner):  # of a driver that was killed
+            discard_drafts(path)
         return journal
 
     @property
