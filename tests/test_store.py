@@ -449,6 +449,6 @@ def test_what_a_killed_driver_was_writing_is_removed_when_the_run_is_opened(stor
         draft.write_text("id,st")
     link = store.folder / ".best.draft-77"
     link.symlink_to("models/none")
-    reopened(store)
+    reopened(store).end()
     assert not any(path.exists() for path in drafts)
     assert not link.is_symlink()
