@@ -22,6 +22,19 @@ def forced(genome: Genome, space: Space, rng: np.random.Generator, rate: float) 
     return Genome(tuple(child))
 
 
+def one_gene(genome: Genome, space: Space, rng: np.random.Generator) -> Genome:
+    """Change one active gene: the nearest child.
+
+    It is the genome itself where the space holds no neighbour within its limits.
+    """
+    child = list(genome.genes)
+    active = wiring(space).active(child, space)
+    for index in rng.permutation(len(active)):
+        if _change(child, active[index], space, rng):
+            break
+    return Genome(tuple(child))
+
+
 def neutral(genome: Genome, space: Space, rng: np.random.Generator, rate: float) -> Genome:
     """Mutate each silent gene with probability `rate`: the graph stays the same."""
     hit = rng.random(len(genome.genes)) < rate

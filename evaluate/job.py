@@ -108,7 +108,8 @@ class DataSpec:
         return {name: value for name, value in asdict(self).items() if name != "val_size" or value is not None}
 
 
-SEARCH, FINAL, POLISH = "search", "final", "polish"  #: stages; others are named by the commands that send them
+#: Stages; the others are named by the commands that send them.
+SEARCH, FINAL, CONFIRMED, POLISH = "search", "final", "confirmed", "polish"
 
 
 class Key(NamedTuple):

@@ -20,6 +20,8 @@ class Candidate:
     heard: int | None = None  #: results told when it was bred, where that decides what is bred
     stage: str = SEARCH  #: only of a search's networks weights and results are taken over
     task: Task | None = None  #: what its job does; None: train by the run's recipe
+    reason: str | None = None  #: why a strategy that has several chose it
+    predicted: float | None = None  #: its first objective as foretold, where that was the reason
 
     @property
     def key(self) -> Key:

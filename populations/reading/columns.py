@@ -21,6 +21,9 @@ _FACTS = {
     "same_as": "id of the model with the same graph whose result it took over; empty for one that was trained",
     "scratch_share": "share of the parameters that did not begin as its parent's, 0..1; empty without `--inherit`",
     "run": "name of the run folder",
+    "reason": "why the strategy `screened` chose it: `start` (its first generation), `draw` (a plain draw) or "
+    "`screened` (the best that was foretold); empty for other strategies",
+    "predicted": "its first objective as it was foretold; empty unless it was screened",
     "dataset": "`--dataset` of the run",
 }
 _ORDER = (
@@ -38,7 +41,7 @@ _ORDER = (
         "flops",
     ),
     *("receptive_field", "val_accuracy", "val_loss", "epochs", "seconds", "peak_memory_mb", "seed", "same_as"),
-    *("scratch_share", "train_accuracy", "run", "dataset", "test_accuracy"),
+    *("scratch_share", "train_accuracy", "run", "dataset", "reason", "predicted", "test_accuracy"),
 )
 _MEANINGS = _FACTS | {name: metric.meaning for name, metric in METRICS.items()}
 

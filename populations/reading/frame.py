@@ -38,6 +38,7 @@ _ELSEWHERE = {  # columns that are not called the same in the tables of jobs (j)
     "same_as": "o.id",
     **{name: f"r.{name}" for name in ("epochs", "seconds", "peak_memory_mb", "scratch_share")},
     **{name: _metric(name) for name in _SCORES},
+    **{name: f"(select {name} from proposals where job = j.job)" for name in ("reason", "predicted")},
     # A copy is tested where its original is, which may have been tried again since.
     _TEST: f"""(select value from metrics where job = coalesce(r.same_as, j.job) and name = '{_TEST}'
         order by attempt desc limit 1)""",
@@ -170,7 +171,8 @@ class Run:
         """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`."""
         if is_held(self.folder):
             return "running"
-        wanted = self.config.get("generations", 0) + bool(self.config.get("inherit"))  # with a final ranking
+        afterwards = bool(self.config.get("inherit")) + bool(self.config.get("confirm"))
+        wanted = self.config.get("generations", 0) + afterwards
         done = len(self._journal.tuples("select generation from generations"))
         return "finished" if done >= wanted else "stopped"
 
@@ -264,7 +266,7 @@ _JOB = _COLUMNS.index("job")
 _TYPES = {
     **dict.fromkeys(("job", "generation", "depth", "conv_layers", "params", "flops"), "int64"),
     **dict.fromkeys(("receptive_field", "seed"), "int64"),
-    **dict.fromkeys((*_SCORES, "seconds", "peak_memory_mb", "scratch_share"), "float64"),
-    **dict.fromkeys(("parent", "same_as"), "string"),
+    **dict.fromkeys((*_SCORES, "seconds", "peak_memory_mb", "scratch_share", "predicted"), "float64"),
+    **dict.fromkeys(("parent", "same_as", "reason"), "string"),
     "epochs": "Int64",
 }

@@ -63,7 +63,7 @@ class Journal:
         elif found < FORMAT:
             self._db = copied(self._db)
         if 0 < found < FORMAT:
-            migrate(self._db)
+            migrate(self._db, found)
         self._db.row_factory = sqlite3.Row
 
     @contextmanager
@@ -113,6 +113,8 @@ class Journal:
             self._write("begin")
             job = self._write(f"insert into jobs values (null,{','.join('?' * len(row))})", *row).lastrowid
             self._write("insert into tasks values (?,?,?,?)", job, *texts)
+            if candidate.reason:
+                self._write("insert into proposals values (?,?,?)", job, candidate.reason, candidate.predicted)
             self._write("commit")
 
     def _job(self, key: Key) -> int | None:

@@ -5,7 +5,7 @@ A format is raised when an older program could not read a newer folder. Each kee
 
 import sqlite3
 
-FORMAT = 3
+FORMAT = 4
 OLDEST = 2  #: that is still read
 
 # What tables show is apart from the long texts, so that a look over a whole run reads few pages.
@@ -25,6 +25,8 @@ create index jobs_by_graph on jobs (graph_id, stage, number);
 create table tasks (            -- genome: empty for a network that was made by hand
     job integer primary key references jobs, genome text, graph text not null,
     options text);              -- of a measure, or of a training that differs from its run's
+create table proposals (        -- of a job whose strategy has several reasons; predicted: its first objective
+    job integer primary key references jobs, reason text not null, predicted real);
 create table results (
     job integer not null references jobs, attempt integer not null,
     told integer not null,      -- whether this is the attempt that the strategy heard of
@@ -104,15 +106,21 @@ drop table keys;
 """
 
 
+_FROM_3 = """
+create table proposals (job integer primary key references jobs, reason text not null, predicted real);
+"""
+_WAYS = {2: _FROM_2, 3: _FROM_3}
+
+
 def create(db: sqlite3.Connection) -> None:
     """Make the tables of an empty journal, at once or not at all."""
     db.executescript(f"begin; {SCHEMA} pragma user_version={FORMAT}; commit;")
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring the tables of the format before to today's, at once or not at all."""
+def migrate(db: sqlite3.Connection, found: int) -> None:
+    """Bring the tables of format `found` to today's, at once or not at all."""
     try:
-        db.executescript(f"begin; {_FROM_2} pragma user_version={FORMAT}; commit;")
+        db.executescript(f"begin; {_WAYS[found]} pragma user_version={FORMAT}; commit;")
     except sqlite3.Error:
         if db.in_transaction:
             db.execute("rollback")

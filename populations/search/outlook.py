@@ -31,6 +31,7 @@ class Outlook:
         self._race = schedule.race
         self._share = passing_share(strategy.total, self._race.window)
         self._each = expected_epochs(self._race.rungs, epochs, self._share)  # epochs of a raced training, on average
+        self._whole = epochs * strategy.unraced_work / max(1, strategy.unraced)  # and of one that is not raced
 
     def standing(self) -> Standing:
         """Return how far the search is now."""
@@ -52,7 +53,7 @@ class Outlook:
         unasked = max(0, self._strategy.total - self._schedule.heard - len(running) - len(waiting))
         unraced = min(unasked, self._strategy.unraced)
         copied = self._schedule.copied / max(1, self._schedule.heard)  # as many as so far need no training
-        epochs = (unasked - unraced) * (1 - copied) * self._each + unraced * self._epochs
+        epochs = (unasked - unraced) * (1 - copied) * self._each + unraced * self._whole
         work = sum(running) + sum(waiting) + factor * mean * epochs
         return max([work / max(1, len(self._pool.slots)), *running, *waiting])
 

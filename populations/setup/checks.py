@@ -31,6 +31,7 @@ RANGES = {
     "population": (1, 100_000),
     "offspring": (1, 100_000),
     "generations": (1, 1_000_000),
+    "confirm": (0, 100_000),
     "workers": (1, 10_000),
     "image_size": (1, 4_096),
     "train_size": (1, _MOST),
@@ -129,12 +130,21 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
         )
     if evolution.rungs is not None and not evolution.racing:
         raise BadInput(f"--rungs: {evolution.rungs} goes with --racing, not with --no-racing")
-    for name in ("offspring", "mutation_rate"):
-        if evolution.strategy == "random" and name in typed:
-            raise BadInput(
-                f"{spelled(name)}: {asked.values[name]} has no effect on --strategy random, which draws --population "
-                "networks a generation and breeds none; leave it out"
-            )
+    chosen = strategy_class(evolution.strategy)
+    for name in chosen.idle:
+        if name in typed:
+            value = asked.values[name]
+            raise BadInput(f"{spelled(name)}: {value} has no effect on --strategy {evolution.strategy}; leave it out")
+    if evolution.confirm > evolution.population:
+        raise BadInput(
+            f"--confirm: {evolution.confirm} is more than the {evolution.population} networks of the population; "
+            f"expected 0..{evolution.population}"
+        )
+    if evolution.population < chosen.fewest and not evolution.family:
+        raise BadInput(
+            f"--population: {evolution.population} is fewer than the {chosen.fewest} networks from which --strategy "
+            f"{evolution.strategy} learns first; expected at least {chosen.fewest}"
+        )
 
 
 def _check_download(asked: Flags, typed: Collection[str]) -> None:

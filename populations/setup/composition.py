@@ -23,7 +23,7 @@ from populations.setup.config import Config
 from populations.setup.forecast import Work, dry_run, first_profile, foretell, search_bytes, worker_bytes
 from populations.setup.recorded import refuse_other_images
 from populations.setup.workplace import Workplace, workplace
-from populations.strategies import FinalRanking, Settings, Strategy, Sweep, strategy
+from populations.strategies import Confirmation, FinalRanking, Settings, Strategy, Sweep, strategy
 from populations.terminal.screen import Screen
 
 
@@ -77,8 +77,8 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         data.fingerprint,
         evolution.family,
     )
-    breeding = _breeding(config, settings, data, asked)
-    raced = evolution.racing and not isinstance(breeding, Sweep)
+    breeding = Sweep(settings, asked) if asked else _breeding(config, settings, data, recipe)
+    raced = evolution.racing and not asked and not evolution.family
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
     trained = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
@@ -91,14 +91,16 @@ def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -
     return dataclasses.replace(own, precision=place.precision(own.precision)[0]) if own else usual
 
 
-def _breeding(config: Config, settings: Settings, data: Data, asked: Sequence[Candidate]) -> Strategy:
-    if asked:
-        return Sweep(settings, asked)
-    if config.evolution.family:
-        known = family(config.evolution.family, data.shape, len(data.classes)).values()
-        return Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
-    breeding = strategy(config.evolution.strategy, settings)
-    return FinalRanking(breeding) if config.evolution.inherit else breeding
+def _breeding(config: Config, settings: Settings, data: Data, trained: Recipe) -> Strategy:
+    evolution = config.evolution
+    if evolution.family:
+        known = family(evolution.family, data.shape, len(data.classes)).values()
+        breeding: Strategy = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
+    else:
+        breeding = strategy(evolution.strategy, settings)
+    if evolution.inherit:
+        breeding = FinalRanking(breeding)
+    return Confirmation(breeding, evolution.confirm, trained, config.data()) if evolution.confirm else breeding
 
 
 def preview(config: Config, screen: Screen) -> str:

@@ -18,6 +18,7 @@ from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHED
 from evaluate.metrics import OBJECTIVES
 from populations.setup.executors import EXECUTORS
 from populations.strategies import STRATEGIES
+from populations.strategies.confirmation import LONGER, SEEDS
 
 T = TypeVar("T")
 USUAL: Final = "usual"  # default of --max-flops, which depends on the images
@@ -75,6 +76,7 @@ class EvolutionFlags:
     deterministic: bool = flag(False, "of aging: breed as if results came in order of number", before=False)
     racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third", before=False)
     rungs: str | None = flag(None, "epochs after which racing judges [default: a ninth and a third of them]", before=None)
+    confirm: int = flag(0, f"in the end train so many of the best {SEEDS} times more, on fresh seeds and {LONGER} times as long, and let the mean decide", search=False, before=0)
     inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch", before=False)
 
 

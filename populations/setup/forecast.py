@@ -117,7 +117,7 @@ def _forecast(work: Work, timed: Sequence[TimedStep], workers: int) -> Forecast:
     each = expected_epochs(race.rungs, epochs, share)
     stretches = sum(share**n for n in range(len(race.rungs) + 1))
     cost = _cost_model(work, timed, stretches / each)
-    expected = (strategy.total - strategy.unraced) * each + strategy.unraced * epochs
+    expected = (strategy.total - strategy.unraced) * each + strategy.unraced_work * epochs
     return Forecast(cost, work.sample, epochs, expected, workers)
 
 

@@ -6,10 +6,12 @@ To add a strategy: write it in a file of its own and enter it in `STRATEGIES`.
 from cgp.errors import BadInput, did_you_mean
 from populations.strategies.aging import Aging
 from populations.strategies.breeding import Settings, Strategy
+from populations.strategies.confirmation import Confirmation
 from populations.strategies.final_ranking import FinalRanking
 from populations.strategies.mu_plus_lambda import MuPlusLambda
 from populations.strategies.one_plus_lambda import OnePlusLambda
 from populations.strategies.random_search import RandomSearch
+from populations.strategies.screened import Screened
 from populations.strategies.sweep import Sweep
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -17,9 +19,19 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "one-plus-lambda": OnePlusLambda,
     "aging": Aging,
     "random": RandomSearch,
+    "screened": Screened,
 }
 
-__all__ = ["STRATEGIES", "FinalRanking", "Settings", "Strategy", "Sweep", "strategy", "strategy_class"]
+__all__ = [
+    "STRATEGIES",
+    "Confirmation",
+    "FinalRanking",
+    "Settings",
+    "Strategy",
+    "Sweep",
+    "strategy",
+    "strategy_class",
+]
 
 
 def strategy_class(name: str) -> type[Strategy]:

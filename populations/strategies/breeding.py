@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from deap import base, tools
@@ -72,6 +72,9 @@ class Individual:
 class Strategy(ABC):
     """Who breeds and who lives: `ask(n)` -> candidates, `tell(record)` -> finished generations."""
 
+    fewest: ClassVar[int] = 1  #: networks that its population has at least
+    idle: ClassVar[tuple[str, ...]] = ()  #: flags that have no effect on it
+
     def __init__(self, settings: Settings) -> None:
         """Begin with nothing asked."""
         self.settings = settings
@@ -90,6 +93,11 @@ class Strategy(ABC):
     def unraced(self) -> int:
         """How many of `total` are trained to the end, whatever a race says."""
         return 0
+
+    @property
+    def unraced_work(self) -> float:
+        """How many whole trainings by the recipe the unraced ones are worth."""
+        return self.unraced
 
     @property
     def heeds_arrival(self) -> bool:

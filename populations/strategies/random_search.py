@@ -1,5 +1,7 @@
 """Random search: every candidate a fresh draw. The arm that any search has to beat."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from cgp.genome import Genome
@@ -9,6 +11,8 @@ from populations.strategies.generational import Generational
 
 class RandomSearch(Generational):
     """Draws `population` genomes a generation and remembers the best of all so far."""
+
+    idle: ClassVar[tuple[str, ...]] = ("offspring", "mutation_rate")
 
     def size(self, generation: int) -> int:
         """How many candidates `generation` has: always the population."""

@@ -17,7 +17,7 @@ from populations.record import Generation, Record
 from populations.search.observers import Observer
 from populations.search.outlook import Standing
 from populations.search.racing import last_epoch
-from populations.strategies import Strategy
+from populations.strategies import Confirmation, Strategy
 from populations.terminal.programs import populations_command, search_command
 from populations.terminal.spoken import duration, size
 
@@ -142,12 +142,25 @@ class Screen(Observer):
         self.line(
             f"\nbest: {run / 'best'} -> models/{best.id}\n"
             f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {model.depth}, "
-            f"{model.conv_layers} convolutions, {model.params:,} parameters\n\n"
-            f"next: {look} show {run}\n"
-            f"      {look} replay {run} best --test"
+            f"{model.conv_layers} convolutions, {model.params:,} parameters\n"
         )
+        if isinstance(strategy, Confirmation):
+            self._confirmed(strategy)
+        self.line(f"next: {look} show {run}\n      {look} replay {run} best --test")
         if strategy.can_go_on:
             self.line(f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}")
+
+    def _confirmed(self, strategy: Confirmation) -> None:
+        """Show what came of each winner that was trained again, best first."""
+        goal = strategy.settings.objectives[0]
+        self.line(f"trained again for {strategy.trained.epochs} epochs on fresh seeds:")
+        for record, mean, count in strategy.means:
+            searched = goal.value(record.candidate.model, record.result)
+            self.line(
+                f"      {record.id}  mean {goal.name} {_number(goal.weight * mean)} of {count}, "
+                f"in the search {_number(searched)}"
+            )
+        self.line("")
 
     def __enter__(self) -> "Screen":
         """Return the screen itself."""

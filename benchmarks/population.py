@@ -1,0 +1,181 @@
+"""python -m benchmarks.population --minutes N: records the population that searches are replayed on.
+
+Networks of one space, drawn uniformly, each trained twice by the short recipe, on two seeds; when all are, some of
+them, evenly spread over the ranks of their mean score, twice by the long recipe. A replayed search sees the first
+short score and is judged by the others. The images are photographs: CIFAR-10 in class folders, which --data-dir or
+CGP_DATA names. Searches see the validation images of the engine's own split; the test images judge.
+
+It takes hours and goes on where the table `results/population.jsonl.gz` ends, so that it can be recorded in parts;
+each row says on which hardware.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from benchmarks import photographs
+from benchmarks.measure import RESULTS, hardware
+from cgp import BadInput, Graph, Shape, Space, draw
+from evaluate.devices.probe import resolve_precision
+from evaluate.job import DataSpec, Job, Measure, Recipe, Result, Train, recipe
+from evaluate.pool.executors import await_ready, local_slots
+from evaluate.pool.pool import Pool
+from evaluate.worker import evaluate
+
+TABLE = RESULTS / "population.jsonl.gz"
+VERSION = 1  #: of the table's columns, and of what is recorded in them
+IMAGES = {"train": 250, "test": 200}  # of each class; a quarter of the first is validated with
+TRAIN, SIDE = 1200, 16
+SPACE = Space("resnet", 10, 40, Shape(3, SIDE, SIDE), 10)
+NETWORKS, JUDGED = 600, 60
+SHORT, LONG = recipe("fast"), recipe("fast", epochs=24)
+RECIPES = {"short": SHORT, "long": LONG}
+
+
+def graph(number: int) -> Graph:
+    """Return network `number`: a uniform draw within the usual limit of cost."""
+    space = replace(SPACE, max_flops=SPACE.usual_flops)
+    return draw(space, np.random.default_rng([2026, number])).graph(space)
+
+
+def rows(path: Path = TABLE) -> list[dict[str, Any]]:
+    """Return the rows recorded so far: number, kind, seed, graph, status, test_accuracy, curve, seconds, hardware.
+
+    Raises BadInput for a table of another version.
+    """
+    if not path.exists():
+        return []
+    with gzip.open(path, "rt") as file:
+        head, *lines = map(json.loads, file)
+    if head.get("version") != VERSION:
+        raise BadInput(
+            f"{path}: a population of version {head.get('version')}; expected {VERSION}: record it anew, or use "
+            "the program that wrote it"
+        )
+    return lines
+
+
+def write(found: list[dict[str, Any]], path: Path = TABLE) -> None:
+    """Write the table whole, in order, so that the same rows are the same file."""
+    ordered = sorted(found, key=lambda row: (row["kind"] == "long", row["number"], row["seed"]))
+    text = "".join(json.dumps(row) + "\n" for row in [{"version": VERSION, "space": "resnet 10..40"}, *ordered])
+    draft = path.with_name(f".{path.name}")
+    draft.write_bytes(gzip.compress(text.encode(), mtime=0))
+    draft.replace(path)
+
+
+def missing(found: list[dict[str, Any]], networks: int, judged: int) -> Iterator[tuple[str, int, int]]:
+    """Yield (kind, number, seed) of each training that the table lacks, in the order in which they are to be made."""
+    known = {(row["kind"], row["number"], row["seed"]) for row in found}
+    short = [("short", number, seed) for number in range(networks) for seed in (0, 1)]
+    yield from (asked for asked in short if asked not in known)
+    if any(asked not in known for asked in short):
+        return
+    scores = {number: list[float]() for number in range(networks)}
+    for row in found:
+        if row["kind"] == "short":
+            scores[row["number"]].append(score(row))
+    ranked = sorted(scores, key=lambda number: fmean(scores[number]))
+    chosen = [ranked[round((place + 0.5) * networks / judged - 0.5)] for place in range(judged)]
+    yield from (asked for number in chosen for seed in (0, 1) if (asked := ("long", number, seed)) not in known)
+
+
+def score(row: dict[str, Any]) -> float:
+    """Return the best validation accuracy of a training, 0 where it failed."""
+    return max((point["val_accuracy"] for point in row["curve"]), default=0.0)
+
+
+def record(folder: Path, minutes: float, networks: int, judged: int, path: Path = TABLE) -> list[dict[str, Any]]:
+    """Train what the table at `path` lacks, for so many minutes, on the photographs in `folder`; return its rows."""
+    found, end = rows(path), time.monotonic() + 60 * minutes
+    slots = local_slots(["cpu"], os.cpu_count() or 1)
+    await_ready(slots)
+    precision, said = resolve_precision("auto", "cpu"), hardware()
+    with tempfile.TemporaryDirectory() as some, Pool(slots, trained_and_tested) as pool:
+        photographs.link_some(folder, Path(some), **IMAGES)
+        spec = DataSpec(f"folder:{some}", train_size=TRAIN, image_size=SIDE)
+        asked = dict[tuple[str, int], tuple[str, int, int]]()
+        todo = missing(found, networks, judged)
+        while True:
+            while pool.free and time.monotonic() < end and (one := next(todo, None)):
+                kind, number, seed = one
+                folder_of = Path(some) / "models" / f"{kind}-{number}-{seed}"
+                folder_of.mkdir(parents=True)
+                trained = replace(RECIPES[kind], precision=precision)
+                job = _job(number, seed, folder_of, trained, spec)
+                asked[job.stage, job.number] = one
+                pool.submit(job)
+            if not pool.busy:
+                break
+            for job, result in pool.settle():
+                found.append(_row(asked.pop((job.stage, job.number)), job, result, said))
+            write(found, path)
+        if next(missing(found, networks, judged), None) and time.monotonic() < end:
+            found = record(folder, (end - time.monotonic()) / 60, networks, judged, path)
+    return found
+
+
+def trained_and_tested(job: Job) -> Result:
+    """Train as `evaluate` does, and score the best weights on the test images, too."""
+    trained, task = evaluate(job), job.train
+    if trained.status != "ok":
+        return trained
+    tested = evaluate(replace(job, task=Measure("clean", task.model, job.folder, task.data, task.recipe.precision)))
+    return replace(trained, metrics=trained.metrics | tested.metrics)
+
+
+def _job(number: int, seed: int, folder: Path, trained: Recipe, spec: DataSpec) -> Job:
+    stage = folder.name.partition("-")[0]
+    task = Train(graph(number), trained, spec)
+    seeded = int(np.random.SeedSequence([2026, number, seed]).generate_state(1)[0])
+    return Job(2 * number + seed, folder.name, task, seeded, str(folder), stage=stage)
+
+
+def _row(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> dict[str, Any]:
+    kind, number, seed = asked
+    names = ("train_loss", "val_accuracy", "val_loss")
+    return {
+        "number": number,
+        "kind": kind,
+        "seed": seed,
+        "graph": job.task.model.to_json()["nodes"] if (kind, seed) == ("short", 0) else None,
+        "status": result.status,
+        "test_accuracy": result.metrics.get("test_accuracy"),
+        "curve": [{name: round(point[name], 5) for name in names} for point in result.curve],
+        "seconds": round(result.seconds or 0.0, 2),
+        "hardware": said,
+    }
+
+
+def main() -> int:
+    """Record for so many minutes; 0: done or to be gone on with, 2: bad input."""
+    parser = argparse.ArgumentParser(prog="benchmarks.population", description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", help="CIFAR-10 in class folders; or set CGP_DATA")
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no training begins [default: 60]")
+    parser.add_argument("--networks", type=int, default=NETWORKS, help=f"how many [default: {NETWORKS}]")
+    arguments = parser.parse_args()
+    if arguments.data_dir is not None:
+        os.environ["CGP_DATA"] = arguments.data_dir
+    try:
+        found = record(photographs.folder(), arguments.minutes, arguments.networks, JUDGED)
+    except BadInput as error:
+        print(f"benchmarks: error: {error}", file=sys.stderr)
+        return 2
+    left = sum(1 for _ in missing(found, arguments.networks, JUDGED))
+    print(f"{len(found)} trainings in {TABLE}; {left} short ones are left" if left else f"{TABLE} is whole")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What a network will score, foretold from its graph by what other networks scored. No torch.
+
+Plain trees on features of the graph found in 80 trainings of NAS-Bench-201 what random search needs more than 450 for
+(Krishnakumar et al. 2022 and later, "zc_combine", arXiv 2404.16551); GBDT-NAS is the same idea (arXiv 2007.04785).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgp.blocks import KINDS, block
+from cgp.graph import Graph
+
+Vector = NDArray[np.float64]
+
+_KINDS = {kind: place for place, kind in enumerate(sorted(KINDS))}
+_PARTS = 3  # of the depth, in each of which blocks are counted by kind
+_LEVELS = 5  # of resolution, from the image's own: each halves height and width once more
+_PAIRS = 32  # into which neighbouring blocks are hashed
+_POOLINGS = 3  # whose places count
+_FOLDS = 5
+FEATURES = 6 + len(_KINDS) * (1 + _PARTS) + 4 * _LEVELS + _POOLINGS + 6 + 2 + 2 + _PAIRS
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A network that was trained."""
+
+    graph: Graph
+    score: float  #: greater is better
+    share: float = 1.0  #: of the recipe's epochs that it was trained for
+
+
+class _Block:
+    """What features ask of a block, worked out once."""
+
+    def __init__(self, name: str) -> None:
+        chosen = block(name)
+        self.kind = _KINDS[name.partition("_")[0]]
+        self.kernel = float(getattr(chosen, "kernel", 0))
+        self.convolves = hasattr(chosen, "kernel") or hasattr(chosen, "channels")
+        self.join = chosen.join if chosen.arity > 1 else None
+
+
+@lru_cache(maxsize=4096)
+def _block(name: str) -> _Block:
+    return _Block(name)
+
+
+@lru_cache(maxsize=65536)
+def _pair(one: str, other: str) -> int:
+    return crc32(f"{one}>{other}".encode()) % _PAIRS
+
+
+def features(graph: Graph) -> Vector:
+    """Return what is told of `graph`: a vector of `FEATURES` numbers, the same for the same graph anywhere.
+
+    Logarithms of parameters, FLOPs, map elements and receptive field; depth and convolutions; blocks by kind, in all
+    and by third of the depth; by resolution the convolutions, their width and kernel, and all nodes; where maps are
+    halved; how many sums and concatenations there are and how far they reach; the first block; the narrowest map;
+    neighbouring blocks, hashed.
+    """
+    depth = graph.depth
+    kinds, parts = np.zeros(len(_KINDS)), np.zeros((_PARTS, len(_KINDS)))
+    levels, pairs = np.zeros((4, _LEVELS)), np.zeros(_PAIRS)  # convolutions, their log width, their kernel, nodes
+    halved, reaches = list[float](), {"sum": list[int](), "concat": list[int]()}
+    elements, narrowest, narrowest_at, before = 0, math.inf, 0, "image"
+    for n, (node, flow, source) in enumerate(zip(graph.nodes, graph.flows[1:], graph.flows, strict=False)):
+        known, shape = _block(node.block), flow.shape
+        kinds[known.kind] += 1
+        parts[n * _PARTS // depth, known.kind] += 1
+        level = min(_LEVELS - 1, flow.stride.bit_length() - 1)
+        levels[3, level] += 1
+        if known.convolves:
+            levels[0, level] += 1
+            levels[1, level] += math.log2(shape.channels)
+            levels[2, level] += known.kernel
+        if flow.stride > source.stride:
+            halved.append(n / depth)
+        if known.join:
+            reaches[known.join].append(n - min(node.inputs))
+        pairs[_pair(before, node.block)] += 1
+        before = node.block
+        elements += shape.channels * shape.height * shape.width
+        if shape.channels < narrowest:
+            narrowest, narrowest_at = shape.channels, n
+    counted = np.maximum(1, levels[0])
+    levels[1:3] /= counted
+    first, flows = _block(graph.nodes[0].block), graph.flows
+    costs = [math.log(graph.params), math.log(graph.flops + 1), math.log(elements)]
+    halved = [*halved, *[1.0] * _POOLINGS][:_POOLINGS]
+    joins = [
+        fact for own in reaches.values() for fact in (len(own), sum(own) / max(1, len(own)), max(own, default=0))
+    ]
+    return np.concatenate(
+        [
+            [*costs, math.log(graph.receptive_field), depth, graph.conv_layers],
+            kinds,
+            parts.ravel(),
+            levels.ravel(),
+            [*halved, *joins, first.kernel, math.log2(flows[1].shape.channels)],
+            [math.log2(narrowest), narrowest_at / depth],
+            pairs,
+        ]
+    )
+
+
+class Surrogate:
+    """Foretells scores from what was seen, by a linear model or by trees: whichever cross-validation has better."""
+
+    def __init__(self, seen: Sequence[Seen], rng: np.random.Generator) -> None:
+        """Learn from `seen`, in its order; `rng` decides the folds and the trees."""
+        self._x = np.array([np.append(features(one.graph), math.log2(one.share)) for one in seen])
+        self._y = np.array([one.score for one in seen])
+        self._rng = rng
+        trusts = {kind: self._cross_validated(kind) for kind in (_ridge, _trees)}
+        self._kind = max(trusts, key=lambda kind: trusts[kind])
+        self.trust = trusts[self._kind]  #: Spearman correlation of what it foretells of networks it has not seen
+
+    def _cross_validated(self, kind: Any) -> float:
+        if len(self._y) < 2 * _FOLDS:
+            return 0.0
+        order, foretold = self._rng.permutation(len(self._y)), np.zeros(len(self._y))
+        for fold in range(_FOLDS):
+            left_out = order[fold::_FOLDS]
+            kept = np.setdiff1d(order, left_out)
+            model = kind(int(self._rng.integers(2**31))).fit(self._x[kept], self._y[kept])
+            foretold[left_out] = model.predict(self._x[left_out])
+        return _spearman(foretold, self._y)
+
+    def opinion(self, candidates: NDArray[np.float64]) -> Vector:
+        """Return the scores of `candidates`, rows of `features`, foretold from a random sample of what was seen.
+
+        Each call draws another sample (with replacement): opinions differ where little is known.
+        """
+        sample = self._rng.integers(len(self._y), size=len(self._y))
+        model = self._kind(int(self._rng.integers(2**31))).fit(self._x[sample], self._y[sample])
+        whole = np.hstack([candidates, np.zeros((len(candidates), 1))])  # trained for all epochs: log of share 1
+        return np.asarray(model.predict(whole))
+
+
+def _spearman(one: Vector, other: Vector) -> float:
+    """Return the rank correlation of two vectors, 0 where one is constant; ties have their mean rank."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(spearmanr(one, other).statistic)
+
+
+# scikit-learn takes a second to import, which only a search that learns waits for.
+
+
+def _ridge(seed: int) -> Any:
+    from sklearn.linear_model import BayesianRidge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), BayesianRidge())
+
+
+def _trees(seed: int) -> Any:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    return ExtraTreesRegressor(100, min_samples_leaf=2, max_features=0.3, random_state=seed)
