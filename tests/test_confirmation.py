@@ -102,7 +102,14 @@ def test_one_of_them_is_replayed_to_the_bit(searched: tuple[Path, str]) -> None:
     assert "weights   equal" in done.stdout
 
 
-def test_more_than_the_population_is_one_line(tmp_path: Path) -> None:
-    done = program(*TINY, "--confirm", "4", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--confirm", "4"), "--confirm: 4 is more than the 3 networks of the population; expected 0..3"),
+        (("--confirm", "2", "--keep", "best"), "--keep best: drops the weights of winners that --confirm may put"),
+    ],
+)
+def test_what_cannot_be_confirmed_is_one_line(tmp_path: Path, flags: tuple[str, ...], said: str) -> None:
+    done = program(*TINY, *flags, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--confirm: 4 is more than the 3 networks of the population; expected 0..3" in done.stderr
+    assert said in done.stderr

@@ -4,8 +4,8 @@ from evaluate.metrics import METRICS
 
 _FACTS = {
     "id": "name of the model, and of its folder in `models/`: 12 hexadecimal digits that its job and graph decide",
-    "stage": "what its job was for: `search`, `final` (the final ranking of `--inherit`), `polish` (of "
-    "`replay --recipe`), or a command, as `confirm`",
+    "stage": "what its job was for: `search`, `final` (the final ranking of `--inherit`), `confirmed` (of "
+    "`--confirm`), `polish` (of `replay --recipe`), or a command, as `confirm`",
     "job": "number of the job, from 0 within its stage",
     "generation": "generation that it was bred for, from 0",
     "parent": "id of the parent; empty for a random draw",

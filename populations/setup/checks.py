@@ -124,6 +124,8 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
     evolution = asked.evolution
     if asked.run.keep == "best" and evolution.inherit:
         raise BadInput("--keep best: drops the weights that --inherit hands on; expected --keep all")
+    if asked.run.keep == "best" and evolution.confirm:
+        raise BadInput("--keep best: drops the weights of winners that --confirm may put first; expected --keep all")
     if evolution.deterministic and evolution.strategy != "aging":
         raise BadInput(
             f"--deterministic: goes with --strategy aging, which was not given; {evolution.strategy} always is"

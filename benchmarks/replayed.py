@@ -1,0 +1,159 @@
+"""python -m benchmarks.replayed: searches replayed on the recorded population, in minutes instead of days.
+
+A policy picks networks from the pool of `benchmarks.population`, a batch at a time, and sees the first short score of
+those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen network's
+second short training. Random picking has an exact expectation. A policy learns from the batches up to the last but
+one, as the strategy `screened` does.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from benchmarks import population
+from benchmarks.measure import RESULTS, hardware, versions
+from cgp import BadInput, Graph
+from populations.strategies.screened import START, TRUST
+from populations.surrogate import Seen, Surrogate, features
+
+BATCH, UNIFORM = 8, 4
+BUDGETS = (32, 64, 128, 256)
+Vector = NDArray[np.float64]
+
+
+class Pool:
+    """The recorded networks: features, costs, the score that searches see and the one that judges."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take the networks that were trained twice."""
+        short = {(row["number"], row["seed"]): row for row in rows if row["kind"] == "short"}
+        numbers = sorted(number for number, seed in short if seed == 0 and (number, 1) in short)
+        image, classes = list(population.SPACE.image), population.SPACE.classes
+        self.graphs = [
+            Graph.from_json({"image": image, "classes": classes, "nodes": short[number, 0]["graph"]})
+            for number in numbers
+        ]
+        self.seen = np.array([population.score(short[number, 0]) for number in numbers])
+        self.judged = np.array([short[number, 1]["test_accuracy"] or 0.0 for number in numbers])
+        self.seconds = np.array([short[number, 0]["seconds"] for number in numbers])
+        self.features = np.array([features(graph) for graph in self.graphs])
+        self.params = np.array([float(graph.params) for graph in self.graphs])
+
+    def __len__(self) -> int:
+        """How many networks there are."""
+        return len(self.graphs)
+
+
+Places = NDArray[np.int64]
+Policy = Callable[[Pool, list[int], Places, np.random.Generator, int], list[int]]
+
+
+def at_random(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
+    """Pick uniformly."""
+    return [int(place) for place in rng.choice(left, count, replace=False)]
+
+
+def by_parameters(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
+    """Pick those whose parameters are nearest to those of the best known: the simplest model there is."""
+    best = known[int(np.argmax(pool.seen[known]))]
+    distance = np.abs(np.log(pool.params[left]) - np.log(pool.params[best]))
+    chosen = left[np.argsort(distance, kind="stable")]
+    return _mixed([chosen] * count, left, rng, count)
+
+
+def screened(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
+    """Pick as the strategy does: each by another opinion of the surrogate, one in four uniformly."""
+    surrogate = Surrogate([Seen(pool.graphs[place], pool.seen[place]) for place in known], rng)
+    if surrogate.trust < TRUST:
+        return at_random(pool, known, left, rng, count)
+    opinions = [left[np.argsort(-surrogate.opinion(pool.features[left]), kind="stable")] for _ in range(count)]
+    return _mixed(opinions, left, rng, count)
+
+
+def _mixed(orders: list[Places], left: Places, rng: np.random.Generator, count: int) -> list[int]:
+    picked = list[int]()
+    for place in range(count):
+        order = rng.permutation(left) if place % UNIFORM == 0 else orders[place]
+        picked.append(next(int(one) for one in order if int(one) not in picked))
+    return picked
+
+
+POLICIES: dict[str, Policy] = {"random": at_random, "parameters": by_parameters, "screened": screened}
+
+
+def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> list[float]:
+    """Return, for each budget, the judged score of the best seen network after so many."""
+    rng = np.random.default_rng([2027, seed])
+    batches = [at_random(pool, [], np.arange(len(pool)), rng, START)]
+    while sum(map(len, batches)) < max(budgets):
+        known = [place for batch in batches[:-1] for place in batch]
+        taken = {place for batch in batches for place in batch}
+        left = np.array([place for place in range(len(pool)) if place not in taken])
+        chosen = policy if known else at_random
+        batches.append(chosen(pool, known, left, rng, BATCH))
+    picked = [place for batch in batches for place in batch]
+    return [float(pool.judged[max(picked[:budget], key=lambda place: pool.seen[place])]) for budget in budgets]
+
+
+def expected(pool: Pool, budget: int) -> float:
+    """Return the expectation of `replay` for random picking: of the best seen of `budget` drawn without replacement."""
+    order = np.argsort(-pool.seen, kind="stable")
+    total, chance_none = 0.0, 1.0
+    for rank, place in enumerate(order):
+        left = len(pool) - rank
+        if left < budget:
+            break
+        chance = budget / left
+        total += chance_none * chance * pool.judged[place]
+        chance_none *= 1 - chance
+    return float(total)
+
+
+def table(pool: Pool, repeats: int) -> dict[str, Any]:
+    """Return, by policy and budget, mean and standard error of the judged score over `repeats` replays."""
+    budgets = [budget for budget in BUDGETS if budget <= len(pool) // 2]
+    found: dict[str, Any] = {"random, exact": {str(budget): [expected(pool, budget), 0.0] for budget in budgets}}
+    for name, policy in POLICIES.items():
+        runs = Parallel(n_jobs=2)(delayed(replay)(pool, policy, budgets, seed) for seed in range(repeats))
+        scores = np.array(runs)
+        errors = scores.std(0, ddof=1) / np.sqrt(repeats)
+        found[name] = {str(budget): [fmean(scores[:, n]), float(errors[n])] for n, budget in enumerate(budgets)}
+    return found
+
+
+def main() -> int:
+    """Replay all policies, show the table and write it; 0: done, 2: bad input."""
+    parser = argparse.ArgumentParser(prog="benchmarks.replayed", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=200, help="replays of each policy [default: 200]")
+    arguments = parser.parse_args()
+    try:
+        pool = Pool(population.rows())
+        if len(pool) < 2 * BUDGETS[0]:
+            raise BadInput(
+                f"{population.TABLE}: {len(pool)} networks; expected at least {2 * BUDGETS[0]}: record more by "
+                "python -m benchmarks.population"
+            )
+    except BadInput as error:
+        print(f"benchmarks: error: {error}", file=sys.stderr)
+        return 2
+    found = table(pool, arguments.repeats)
+    noise = float(spearmanr(pool.seen, pool.judged).statistic)
+    for name, budgets in found.items():
+        print(f"{name:14}" + "".join(f"  {n:>4}: {mean:.4f} +- {error:.4f}" for n, (mean, error) in budgets.items()))
+    about = {"networks": len(pool), "repeats": arguments.repeats, "spearman of seen and judged": round(noise, 3)}
+    print(about)
+    written = {"benchmark": "replayed", "found": found, **about, "hardware": hardware(), "versions": versions()}
+    (RESULTS / "replayed.json").write_text(json.dumps(written, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
