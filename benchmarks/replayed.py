@@ -104,7 +104,7 @@ def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> lis
 
 
 def expected(pool: Pool, budget: int) -> float:
-    """Return the expectation of `replay` for random picking: of the best seen of `budget` drawn without replacement."""
+    """Return what `replay` gives on average for random picking: `budget` networks drawn without replacement."""
     order = np.argsort(-pool.seen, kind="stable")
     total, chance_none = 0.0, 1.0
     for rank, place in enumerate(order):
