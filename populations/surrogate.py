@@ -25,6 +25,7 @@ _LEVELS = 5  # of resolution, from the image's own: each halves height and width
 _PAIRS = 32  # into which neighbouring blocks are hashed
 _POOLINGS = 3  # whose places count
 _FOLDS = 5
+_ALL = slice(None)
 FEATURES = 6 + len(_KINDS) * (1 + _PARTS) + 4 * _LEVELS + _POOLINGS + 6 + 2 + 2 + _PAIRS
 
 
@@ -114,9 +115,10 @@ def features(graph: Graph) -> Vector:
 class Surrogate:
     """Foretells scores from what was seen, by a linear model or by trees: whichever cross-validation has better."""
 
-    def __init__(self, seen: Sequence[Seen], rng: np.random.Generator) -> None:
-        """Learn from `seen`, in its order; `rng` decides the folds and the trees."""
-        self._x = np.array([np.append(features(one.graph), math.log2(one.share)) for one in seen])
+    def __init__(self, seen: Sequence[Seen], rng: np.random.Generator, known: slice = _ALL) -> None:
+        """Learn from `seen`, in its order; `rng` decides the folds and the trees, `known` which features there are."""
+        self._known = known
+        self._x = np.array([np.append(features(one.graph)[known], math.log2(one.share)) for one in seen])
         self._y = np.array([one.score for one in seen])
         self._rng = rng
         trusts = {kind: self._cross_validated(kind) for kind in (_ridge, _trees)}
@@ -141,7 +143,9 @@ class Surrogate:
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
         model = self._kind(int(self._rng.integers(2**31))).fit(self._x[sample], self._y[sample])
-        whole = np.hstack([candidates, np.zeros((len(candidates), 1))])  # trained for all epochs: log of share 1
+        whole = np.hstack(
+            [candidates[:, self._known], np.zeros((len(candidates), 1))]
+        )  # trained for all epochs: log of share 1
         return np.asarray(model.predict(whole))
 
 

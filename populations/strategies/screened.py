@@ -9,9 +9,10 @@ plain draw. As long as the surrogate cannot be trusted, all are.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cgp.genome import Genome, draw
 from cgp.graph import Graph
@@ -39,11 +40,18 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class _Lesson:
+class Lesson:
     """What a finished generation teaches."""
 
     seen: list[Seen]
     incumbent: Individual | None  #: the best so far
+
+
+class Judge(Protocol):
+    """Says what networks will score."""
+
+    def opinion(self, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores of `candidates`, rows of features, as they are foretold this time; greater is better."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Screened(Strategy):
     """Draws a stratified generation of `population` networks, then generations of `offspring` that are screened."""
 
     fewest: ClassVar[int] = START
+    known: ClassVar[slice] = slice(None)  #: features that it learns from
     idle: ClassVar[tuple[str, ...]] = ("mutation_rate",)
 
     def __init__(self, settings: Settings) -> None:
@@ -66,7 +75,7 @@ class Screened(Strategy):
         super().__init__(settings)
         self._under_way: dict[int, _Batch] = {}
         self._asked = self._closed = 0  # generations
-        self._lessons: deque[_Lesson] = deque()  # of the latest generations
+        self._lessons: deque[Lesson] = deque()  # of the latest generations
         self._epochs = 1  # of the longest training so far
         self._graphs: set[str] = set()  # that were asked for
 
@@ -103,7 +112,7 @@ class Screened(Strategy):
     def _close(self, batch: _Batch) -> Generation:
         records = [batch.told[number] for number in sorted(batch.told)]
         self.individuals = best_distinct([*self.individuals, *self.scored(records)], self.capacity)
-        self._lessons.append(_Lesson(self._seen(records), self.individuals[0] if self.individuals else None))
+        self._lessons.append(Lesson(self._seen(records), self.individuals[0] if self.individuals else None))
         while sum(len(lesson.seen) for lesson in self._lessons) - len(self._lessons[0].seen) > 2 * _LATEST:
             self._lessons.popleft()
         self._closed += 1
@@ -132,16 +141,16 @@ class Screened(Strategy):
                 yield Candidate(number, 0, None, drawn.genome, drawn.graph, reason="start")
             return
         lessons = list(self._lessons)[: len(self._lessons) - (self._closed - generation + 1)]
-        surrogate = self._surrogate(lessons, rng)
-        pool = self._pool(lessons[-1].incumbent, rng) if surrogate else []
+        judge = self.judge(lessons, rng)
+        pool = self._pool(lessons[-1].incumbent, rng) if judge else []
         rows = np.array([features(proposal.graph) for proposal in pool])
         taken = set[int]()
         for number in numbers:
-            if surrogate is None or number % _UNIFORM == 0 or len(taken) == len(pool):
+            if judge is None or number % _UNIFORM == 0 or len(taken) == len(pool):
                 drawn = self._proposed(self.draw(self.candidate_rng(number)))
                 yield Candidate(number, generation, None, drawn.genome, drawn.graph, reason="draw")
                 continue
-            foretold = surrogate.opinion(rows)
+            foretold = judge.opinion(rows)
             foretold[list(taken)] = -np.inf
             best = int(np.argmax(foretold))
             taken.add(best)
@@ -160,12 +169,12 @@ class Screened(Strategy):
         chosen = [drawn[stratum * _STRATA + int(rng.integers(_STRATA))] for stratum in range(count)]
         return [chosen[place] for place in rng.permutation(count)]
 
-    def _surrogate(self, lessons: list[_Lesson], rng: np.random.Generator) -> Surrogate | None:
+    def judge(self, lessons: list[Lesson], rng: np.random.Generator) -> Judge | None:
         """Return what the lessons teach; None where that cannot be trusted."""
         seen = [one for lesson in lessons for one in lesson.seen][-_LATEST:]
         if len(seen) < START // 2:
             return None
-        surrogate = Surrogate(seen, rng)
+        surrogate = Surrogate(seen, rng, self.known)
         return surrogate if surrogate.trust >= TRUST else None
 
     def _pool(self, incumbent: Individual | None, rng: np.random.Generator) -> list[_Proposal]:

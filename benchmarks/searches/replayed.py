@@ -1,6 +1,6 @@
-"""python -m benchmarks.replayed: searches replayed on the recorded population, in minutes instead of days.
+"""python -m benchmarks.searches.replayed: searches replayed on the recorded population, in minutes instead of days.
 
-A policy picks networks from the pool of `benchmarks.population`, a batch at a time, and sees the first short score of
+A policy picks networks from the pool of `benchmarks.searches.population`, a batch at a time, and sees the first short score of
 those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen network's
 second short training. Random picking has an exact expectation. A policy learns from the batches up to the last but
 one, as the strategy `screened` does.
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -18,8 +19,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks import population
-from benchmarks.measure import RESULTS, hardware, versions
+from benchmarks.measure import hardware, versions
+from benchmarks.searches import population
+from benchmarks.searches.table import Row
 from cgp import BadInput, Graph
 from populations.strategies.screened import START, TRUST
 from populations.surrogate import Seen, Surrogate, features
@@ -32,7 +34,7 @@ Vector = NDArray[np.float64]
 class Pool:
     """The recorded networks: features, costs, the score that searches see and the one that judges."""
 
-    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         """Take the networks that were trained twice."""
         short = {(row["number"], row["seed"]): row for row in rows if row["kind"] == "short"}
         numbers = sorted(number for number, seed in short if seed == 0 and (number, 1) in short)
@@ -131,7 +133,9 @@ def table(pool: Pool, repeats: int) -> dict[str, Any]:
 
 def main() -> int:
     """Replay all policies, show the table and write it; 0: done, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.replayed", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.searches.replayed", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--repeats", type=int, default=200, help="replays of each policy [default: 200]")
     arguments = parser.parse_args()
     try:
@@ -139,7 +143,7 @@ def main() -> int:
         if len(pool) < 2 * BUDGETS[0]:
             raise BadInput(
                 f"{population.TABLE}: {len(pool)} networks; expected at least {2 * BUDGETS[0]}: record more by "
-                "python -m benchmarks.population"
+                "python -m benchmarks.searches.population"
             )
     except BadInput as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
@@ -151,7 +155,7 @@ def main() -> int:
     about = {"networks": len(pool), "repeats": arguments.repeats, "spearman of seen and judged": round(noise, 3)}
     print(about)
     written = {"benchmark": "replayed", "found": found, **about, "hardware": hardware(), "versions": versions()}
-    (RESULTS / "replayed.json").write_text(json.dumps(written, indent=1) + "\n")
+    (Path(__file__).with_name("replayed.json")).write_text(json.dumps(written, indent=1) + "\n")
     return 0
 
 

@@ -1,17 +1,15 @@
-"""python -m benchmarks.population --minutes N: records the population that searches are replayed on.
+"""python -m benchmarks.searches.population --minutes N: records the population that searches are replayed on.
 
 Networks of one space, drawn uniformly, each trained twice by the short recipe, on two seeds; when all are, some of
 them, evenly spread over the ranks of their mean score, twice by the long recipe. A replayed search sees the first
 short score and is judged by the others. The images are photographs: CIFAR-10 in class folders, which --data-dir or
 CGP_DATA names. Searches see the validation images of the engine's own split; the test images judge.
 
-It takes hours and goes on where the table `results/population.jsonl.gz` ends, so that it can be recorded in parts;
+It takes hours and goes on where the table `population.jsonl.gz` ends, so that it can be recorded in parts;
 each row says on which hardware.
 """
 
 import argparse
-import gzip
-import json
 import os
 import sys
 import tempfile
@@ -20,12 +18,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from benchmarks import photographs
-from benchmarks.measure import RESULTS, hardware
+from benchmarks.measure import hardware
+from benchmarks.searches.table import Row, read, write
 from cgp import BadInput, Graph, Shape, Space, draw
 from evaluate.devices.probe import resolve_precision
 from evaluate.job import DataSpec, Job, Measure, Recipe, Result, Train, recipe
@@ -33,7 +31,7 @@ from evaluate.pool.executors import await_ready, local_slots
 from evaluate.pool.pool import Pool
 from evaluate.worker import evaluate
 
-TABLE = RESULTS / "population.jsonl.gz"
+TABLE = Path(__file__).with_name("population.jsonl.gz")
 VERSION = 1  #: of the table's columns, and of what is recorded in them
 IMAGES = {"train": 250, "test": 200}  # of each class; a quarter of the first is validated with
 TRAIN, SIDE = 1200, 16
@@ -49,33 +47,15 @@ def graph(number: int) -> Graph:
     return draw(space, np.random.default_rng([2026, number])).graph(space)
 
 
-def rows(path: Path = TABLE) -> list[dict[str, Any]]:
+def rows(path: Path = TABLE) -> list[Row]:
     """Return the rows recorded so far: number, kind, seed, graph, status, test_accuracy, curve, seconds, hardware.
 
     Raises BadInput for a table of another version.
     """
-    if not path.exists():
-        return []
-    with gzip.open(path, "rt") as file:
-        head, *lines = map(json.loads, file)
-    if head.get("version") != VERSION:
-        raise BadInput(
-            f"{path}: a population of version {head.get('version')}; expected {VERSION}: record it anew, or use "
-            "the program that wrote it"
-        )
-    return lines
+    return read(path, VERSION)
 
 
-def write(found: list[dict[str, Any]], path: Path = TABLE) -> None:
-    """Write the table whole, in order, so that the same rows are the same file."""
-    ordered = sorted(found, key=lambda row: (row["kind"] == "long", row["number"], row["seed"]))
-    text = "".join(json.dumps(row) + "\n" for row in [{"version": VERSION, "space": "resnet 10..40"}, *ordered])
-    draft = path.with_name(f".{path.name}")
-    draft.write_bytes(gzip.compress(text.encode(), mtime=0))
-    draft.replace(path)
-
-
-def missing(found: list[dict[str, Any]], networks: int, judged: int) -> Iterator[tuple[str, int, int]]:
+def missing(found: list[Row], networks: int, judged: int) -> Iterator[tuple[str, int, int]]:
     """Yield (kind, number, seed) of each training that the table lacks, in the order in which they are to be made."""
     known = {(row["kind"], row["number"], row["seed"]) for row in found}
     short = [("short", number, seed) for number in range(networks) for seed in (0, 1)]
@@ -91,12 +71,12 @@ def missing(found: list[dict[str, Any]], networks: int, judged: int) -> Iterator
     yield from (asked for number in chosen for seed in (0, 1) if (asked := ("long", number, seed)) not in known)
 
 
-def score(row: dict[str, Any]) -> float:
+def score(row: Row) -> float:
     """Return the best validation accuracy of a training, 0 where it failed."""
     return max((point["val_accuracy"] for point in row["curve"]), default=0.0)
 
 
-def record(folder: Path, minutes: float, networks: int, judged: int, path: Path = TABLE) -> list[dict[str, Any]]:
+def record(folder: Path, minutes: float, networks: int, judged: int, path: Path = TABLE) -> list[Row]:
     """Train what the table at `path` lacks, for so many minutes, on the photographs in `folder`; return its rows."""
     found, end = rows(path), time.monotonic() + 60 * minutes
     slots = local_slots(["cpu"], os.cpu_count() or 1)
@@ -120,7 +100,8 @@ def record(folder: Path, minutes: float, networks: int, judged: int, path: Path 
                 break
             for job, result in pool.settle():
                 found.append(_row(asked.pop((job.stage, job.number)), job, result, said))
-            write(found, path)
+            ordered = sorted(found, key=lambda row: (row["kind"] == "long", row["number"], row["seed"]))
+            write(ordered, VERSION, path)
         if next(missing(found, networks, judged), None) and time.monotonic() < end:
             found = record(folder, (end - time.monotonic()) / 60, networks, judged, path)
     return found
@@ -142,7 +123,7 @@ def _job(number: int, seed: int, folder: Path, trained: Recipe, spec: DataSpec) 
     return Job(2 * number + seed, folder.name, task, seeded, str(folder), stage=stage)
 
 
-def _row(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> dict[str, Any]:
+def _row(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> Row:
     kind, number, seed = asked
     names = ("train_loss", "val_accuracy", "val_loss")
     return {
@@ -160,7 +141,7 @@ def _row(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> di
 
 def main() -> int:
     """Record for so many minutes; 0: done or to be gone on with, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.population", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="benchmarks.searches.population", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", help="CIFAR-10 in class folders; or set CGP_DATA")
     parser.add_argument("--minutes", type=float, default=60.0, help="after which no training begins [default: 60]")
     parser.add_argument("--networks", type=int, default=NETWORKS, help=f"how many [default: {NETWORKS}]")
