@@ -116,7 +116,7 @@ class Surrogate:
     """Foretells scores from what was seen, by a linear model or by trees: whichever cross-validation has better."""
 
     def __init__(self, seen: Sequence[Seen], rng: np.random.Generator, known: slice = _ALL) -> None:
-        """Learn from `seen`, in its order; `rng` decides the folds and the trees, `known` which features there are."""
+        """Learn from `seen`, in its order; `rng` decides folds and trees, `known` says which features there are."""
         self._known = known
         self._x = np.array([np.append(features(one.graph)[known], math.log2(one.share)) for one in seen])
         self._y = np.array([one.score for one in seen])
@@ -143,9 +143,8 @@ class Surrogate:
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
         model = self._kind(int(self._rng.integers(2**31))).fit(self._x[sample], self._y[sample])
-        whole = np.hstack(
-            [candidates[:, self._known], np.zeros((len(candidates), 1))]
-        )  # trained for all epochs: log of share 1
+        # Trained for all epochs: the logarithm of a share of 1.
+        whole = np.hstack([candidates[:, self._known], np.zeros((len(candidates), 1))])
         return np.asarray(model.predict(whole))
 
 

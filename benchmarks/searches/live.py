@@ -2,10 +2,10 @@
 
 Decided before the first run: the arms below; 20 seeds, of which all arms share the first 24 networks and their
 trainings; a budget of core-seconds (training, and what choosing takes) for each search. The curve is the test
-accuracy of the best network so far by validation, over core-seconds. The primary figure is the paired difference to `random` in
-the area under that curve: Wilcoxon's signed-rank test, Holm's correction over the arms, a bootstrap interval. The
-winners are judged by three long trainings on fresh seeds, on test images that no search has seen. Success is `screened`
-above both `random` and `model-free`.
+accuracy of the best network so far by validation, over core-seconds. The primary figure is the paired difference to
+`random` in the area under that curve: Wilcoxon's signed-rank test, Holm's correction over the arms, a bootstrap
+interval. The winners are judged by three long trainings on fresh seeds, on test images that no search has seen.
+Success is `screened` above both `random` and `model-free`.
 
 It takes hours and goes on where the table `live.jsonl.gz` ends; each row, a search, says on which hardware.
 """

@@ -1,9 +1,9 @@
 """python -m benchmarks.searches.replayed: searches replayed on the recorded population, in minutes instead of days.
 
-A policy picks networks from the pool of `benchmarks.searches.population`, a batch at a time, and sees the first short score of
-those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen network's
-second short training. Random picking has an exact expectation. A policy learns from the batches up to the last but
-one, as the strategy `screened` does.
+A policy picks networks from those that `population` has recorded, a batch at a time, and sees the first short score
+of those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen
+network's second short training. Random picking has an exact expectation. A policy learns from the batches up to the
+last but one, as the strategy `screened` does.
 """
 
 import argparse
