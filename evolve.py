@@ -31,11 +31,13 @@ if __name__ == "__main__":
 
 import populations
 from cgp.errors import BadInput
-from populations.search.loop import retry_failed, search
+from populations.search.loop import search
 from populations.search.observers import Aside, Observer, Observers
+from populations.search.schedule import Schedule
 from populations.search.stop import Stopped, refusing_disk_said, signals_restored, stop_at_once
 from populations.setup.config import Config, from_flags, parse
 from populations.setup.start import start
+from populations.strategies import Sweep
 from populations.terminal.programs import program, search_command
 from populations.terminal.screen import Screen
 
@@ -50,7 +52,9 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
     with refusing_disk_said(), screen, heard:
         with opened() as (breeding, schedule, pool, store):
             if config.retry_failed:
-                retry_failed(pool, store, heard)
+                failed = Sweep(breeding.settings, store.failed())
+                screen.total += failed.total
+                search(failed, Schedule(cost=schedule.cost), pool, store, heard)
             if breeding.heeds_arrival:
                 breeding.recall(store.journal.history())
             finished = search(breeding, schedule, pool, store, heard)

@@ -1,4 +1,4 @@
-"""A graph becomes a network here: `build(graph)` returns an ordinary nn.Module."""
+"""A model becomes a network here: `build(model)` returns an ordinary nn.Module."""
 
 from functools import singledispatch
 from typing import cast

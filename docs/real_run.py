@@ -31,6 +31,7 @@ def name_of(band: range) -> str:
 
 def summary(models: pd.DataFrame, bands: list[range]) -> str:
     """Return one row of the table: how many networks ended how; seconds and accuracies of those that ended ok."""
+    models = models[models["stage"] == "search"]
     ok = models[models["status"] == "ok"]
     groups = [ok[ok["depth"].isin(band)] for band in bands]
     cells = [f"{group['val_accuracy'].mean():.3f} (n = {len(group)})" if len(group) else "-" for group in groups]

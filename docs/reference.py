@@ -67,7 +67,8 @@ def _subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, ar
 
 
 def _argument(action: argparse.Action) -> str:
-    return f"[{action.dest.upper()}]" if action.nargs == "?" else action.dest.upper()
+    name = str(action.metavar or action.dest).upper()
+    return {"?": f"[{name}]", "*": f"[{name} ...]"}.get(str(action.nargs), name)
 
 
 def _flags(actions: list[argparse.Action]) -> list[str]:

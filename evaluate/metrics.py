@@ -1,7 +1,8 @@
 """Metrics by name: numbers of a trained network, each with its direction and where it comes from. No torch.
 
-An objective of a search is a metric that every network has which ended ok. To add a metric, enter it here: it is a
-column of the models table from then on. A `score` also has to be computed, in `evaluate/training/trained.py`.
+An objective of a search is a metric that every network has which ended ok. A new metric is a `score`: enter it here,
+and it is a column of the models table from then on; compute it in `evaluate/training/trained.py`. What is told of the
+model or of the result itself has a column in the journal.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,12 @@ METRICS: Mapping[str, Metric] = {
         Metric("val_accuracy", +1.0, "score", f"{_RIGHT.format('validation')}, in the best epoch", objective=True),
         Metric("val_loss", -1.0, "score", "cross-entropy on them in that epoch, in nats", objective=True),
         Metric("train_accuracy", +1.0, "score", f"{_RIGHT.format('training')}, while that epoch trained"),
-        Metric("test_accuracy", +1.0, "score", f"{_RIGHT.format('test')}; empty unless `replay` was asked to test"),
+        Metric(
+            "test_accuracy",
+            +1.0,
+            "score",
+            f"{_RIGHT.format('test')}; empty unless a test was asked for",
+        ),
         Metric("params", -1.0, "model", "trainable parameters", objective=True),
         Metric("flops", -1.0, "model", _FLOPS, objective=True),
         Metric("seconds", -1.0, "result", "time of training and validation, in seconds", objective=True),

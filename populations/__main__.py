@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
+from populations.search.asking import SESSION
+from populations.setup.flags import FLAGS
 from populations.terminal.programs import OneLineParser
 
 
@@ -82,16 +84,13 @@ def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
         "--recipe", metavar="NAME", help=f"train from scratch on train+validation by {', '.join(RECIPES)}; then test"
     )
     again.add_argument("--epochs", type=int, metavar="N", help="epochs of --recipe")
-    again.add_argument("--data-dir", metavar="DIR", help="where torchvision's dataset files are now, if moved")
-    again.add_argument(
-        "--dataset", metavar="folder:PATH", help="where the images of a folder: dataset are now, if moved"
-    )
     again.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
         default=False,
         help="train --recipe by torch.compile; on a CPU it has not paid [default: no]",
     )
+    _with_session(again)
     again.set_defaults(command=_command_of("replay", "replay_model"))
 
 
@@ -100,7 +99,7 @@ def _add_confirm(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(confirm)
     confirm.add_argument("--top", type=int, default=3, metavar="N", help="how many models [default: 3]")
     confirm.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
-    _with_workers(confirm)
+    _with_session(confirm)
     _with_format(confirm)
     confirm.set_defaults(command=_command_of("confirm", "confirm_models"))
 
@@ -110,7 +109,7 @@ def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(measure)
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
-    _with_workers(measure)
+    _with_session(measure)
     _with_format(measure)
     measure.set_defaults(command=_command_of("measure", "measure_models"))
 
@@ -119,9 +118,12 @@ def _with_run(command: OneLineParser) -> None:
     command.add_argument("run", type=Path, help="run folder")
 
 
-def _with_workers(command: OneLineParser) -> None:
-    command.add_argument("--workers", type=int, metavar="N", help="worker processes [default: the run's]")
-    command.add_argument("--devices", metavar="NAMES", help="auto, cpu, or GPUs with commas [default: the run's]")
+def _with_session(command: OneLineParser) -> None:
+    """Add the flags of `evolve.py` that say where what is asked for is done, and where the images are."""
+    for name in SESSION:
+        known = FLAGS[name]
+        shown = f"{known.help.partition(' [')[0]} [default: the run's]"
+        command.add_argument(known.spelled, type=known.type, metavar=known.type.__name__.upper(), help=shown)
 
 
 def _with_format(command: OneLineParser) -> None:

@@ -19,6 +19,7 @@ class Candidate:
     model: Model
     heard: int | None = None  #: results told when it was bred, where that decides what is bred
     stage: str = SEARCH  #: only of a search's networks weights and results are taken over
+    again: bool = False  #: of a job that is history: its result replaces the old one, the search goes by that
     task: Task | None = None  #: what its job does; None: train by the run's recipe
     reason: str | None = None  #: why a strategy that has several chose it
     predicted: float | None = None  #: its first objective as foretold, where that was the reason

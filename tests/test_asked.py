@@ -1,8 +1,11 @@
 """What is asked of a run once it is searched: `confirm`, `measure`; and the known networks as a run, `--family`."""
 
+import io
+import json
 import os
 import shutil
 import signal
+import sqlite3
 from pathlib import Path
 
 import pandas as pd
@@ -164,7 +167,60 @@ def test_what_cannot_be_measured_is_one_line(run: Path, arguments: tuple[str, ..
     assert said in done.stderr
 
 
+def test_a_model_by_two_names_is_measured_once(run: Path) -> None:
+    identity = load(run).identity("best")
+    for _ in range(2):
+        done = populations("measure", "r", "best", identity[:8], cwd=run.parent)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(load(run).measures.query("metric == 'test_accuracy'")) == 1
+
+
+def test_a_measurement_is_no_model(run: Path) -> None:
+    assert populations("measure", "r", cwd=run.parent).returncode == 0
+    known = set(load(run).models["id"])
+    (measured,) = {path.name for path in run.glob("models/*")} - known
+    for command in (("measure", "r", measured), ("replay", "r", measured), ("lineage", "r", measured)):
+        done = populations(*command, cwd=run.parent)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"model '{measured}' of r: found none" in done.stderr
+
+
+def test_what_is_asked_leaves_the_run_asked_for_what_it_was(run: Path) -> None:
+    before = (run / "config.json").read_text()
+    confirm(run, "--top", "1", "--seeds", "1", "--workers", "1")
+    assert populations("measure", "r", "--executor", "serial", cwd=run.parent).returncode == 0
+    assert (run / "config.json").read_text() == before
+
+
+def test_a_confirmation_that_failed_is_tried_again(run: Path) -> None:
+    confirm(run, "--top", "1", "--seeds", "1")
+    with sqlite3.connect(run / "run.sqlite") as database:
+        database.execute("update results set status='lost' where job=(select max(job) from jobs)")
+    done = populations("confirm", "r", "--top", "1", "--seeds", "1", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    again = load(run).models.query("stage == 'confirm'")
+    assert list(again["status"]) == ["lost", "ok"]
+
+
+def test_a_table_goes_into_a_pipe(run: Path) -> None:
+    done = populations("confirm", "r", "--top", "2", "--seeds", "1", "--format", "csv", cwd=run.parent)
+    table = pd.read_csv(io.StringIO(done.stdout))
+    assert list(table) == ["id", "depth", "params", "val_accuracy", "mean", "sd", "seeds", "rank"]
+    assert "reading the images" in done.stderr
+    measured = populations("measure", "r", "--format", "json", cwd=run.parent)
+    assert {row["model"] for row in json.loads(measured.stdout)} == {load(run).identity("best")}
+
+
 # Families
+
+
+def test_a_file_of_flags_serves_searches_and_families(tmp_path: Path) -> None:
+    (tmp_path / "f.toml").write_text(
+        'generations = 5\ninherit = true\ntrain-size = 20\nprecision = "fp32"\nepochs = 1\n'
+    )
+    done = program("--config", "f.toml", "--family", "densenet", "--run", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "r").state == "finished"
 
 
 def test_a_family_is_a_run(tmp_path: Path) -> None:

@@ -307,7 +307,7 @@ def test_the_disk_of_a_search_is_for_all_its_networks_or_for_the_best_and_those_
     drawn = [draw(SPACE, np.random.default_rng(seed)).graph(SPACE) for seed in range(300)]
     assert each == pytest.approx(np.mean([forecast_bytes(graph, FAST) for graph in drawn]), rel=0.3)
     assert search_bytes(best, 3) == pytest.approx(4 * each, abs=4)
-    assert search_bytes(best._replace(plan=PLAN), 3) == pytest.approx(breeding.total * each, abs=breeding.total)
+    assert search_bytes(replace(best, plan=PLAN), 3) == pytest.approx(breeding.total * each, abs=breeding.total)
 
 
 # Places

@@ -29,6 +29,8 @@ from populations.run_folder.store import Store
 from test_store import PLAN, begun, candidate, ok, opened
 
 TYPES = {
+    "reason": "string",
+    "predicted": "float64",
     **{"id": "str", "stage": "str", "job": "int64", "generation": "int64", "parent": "string", "status": "str"},
     **{"function_set": "str", "depth": "int64", "conv_layers": "int64", "params": "int64", "flops": "int64"},
     **{"receptive_field": "int64", "val_accuracy": "float64", "val_loss": "float64", "epochs": "Int64"},
@@ -134,8 +136,10 @@ def test_an_open_model_has_no_result(run: Run) -> None:
 
 def test_only_the_last_attempt_is_shown(store: Store) -> None:
     store.close(opened(store, candidate(5)), Result("lost", error="gone"))
-    (job,) = [job for job in store.retry_failed() if job.number == 5]
-    store.close_retry(job, ok(0.9))
+    (asked,) = [asked for asked in store.failed() if asked.number == 5]
+    job = store.open(asked)
+    assert job
+    store.close(job, ok(0.9))
     run = load(store.folder)
     assert list(run.models["status"]) == ["ok", "timeout", "ok", "open", "ok"]
     assert list(run.curves["val_accuracy"]) == [0.75, 0.9]

@@ -207,6 +207,8 @@ def test_the_table_of_real_runs_tells_pruned_from_failed_and_bands_of_the_depths
         ("oom", 8, None),
     ]
     models = pd.DataFrame(rows, columns=["status", "depth", "val_accuracy"]).assign(function_set="vgg", seconds=2.0)
+    models = models.assign(stage="search")
+    models.loc[len(models)] = {"status": "ok", "depth": 5, "val_accuracy": 0.99, "stage": "confirm"}
     assert real_run.summary(models, bands).split(" | ") == [
         "vgg", "6", "2", "1", "2 ± 0", "0.600 (n = 2)", "-", "0.900 (n = 1)", "0.9000 (depth 12)", "-"
     ]  # fmt: skip

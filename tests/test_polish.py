@@ -22,7 +22,7 @@ from evaluate.training import trained
 from evaluate.training.train import train
 from evaluate.worker import evaluate
 from harness import ROOT, TINY, Started, assert_same_run, facts, populations, program, wait_for
-from populations import load
+from populations import Run, load
 from populations.commands.polish import polish
 from populations.reading.replay import recorded_job
 
@@ -82,10 +82,7 @@ def test_the_search_stays_as_it_was(searched: Path, polished: tuple[Path, str]) 
     assert (row["status"], row["epochs"], pd.isna(row["val_accuracy"])) == ("ok", 2, True)
     assert row["test_accuracy"] == after.polished["test_accuracy"][0]
     assert after.identity("best") == before.identity("best")
-    told = {"workers"}  # what a session may change
-    assert {k: v for k, v in after.config.items() if k not in told} == {
-        k: v for k, v in before.config.items() if k not in told
-    }
+    assert after.config == before.config
 
 
 def test_it_is_replayed_and_trained_again_to_the_bit(polished: tuple[Path, str]) -> None:
@@ -198,3 +195,25 @@ def test_its_weights_are_those_of_the_last_epoch(polished: tuple[Path, str]) -> 
     folder = polished[0] / "models" / load(polished[0]).polished["polished"][0]
     best, last = (load_file(folder / f"{name}.safetensors") for name in ("best", "last"))
     assert all(torch.equal(tensor, last[name]) for name, tensor in best.items())
+
+
+def test_it_goes_where_it_is_asked_to_and_the_run_keeps_its_own_place(run: Path) -> None:
+    said(run, *POLISH, "--executor", "serial")
+    assert load(run).config["executor"] == "local"
+    assert list(load(run).sessions["slots"])[-1] == 1
+    done = replay(run, "best", "--devices", "cpu")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--devices: cpu goes with --recipe NAME; a replay computes in its own process" in done.stderr
+
+
+def test_a_number_that_another_command_has_taken_meanwhile_is_not_taken_for_ones_own(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two commands that look for a free number before either has written its job."""
+    looked = load(run)
+    said(run, *POLISH)
+    monkeypatch.setattr(Run, "next_number", lambda self, stage: 0)
+    other = recipe("retrain", epochs=1)
+    with pytest.raises(BadInput, match="job 0 of polish was given to another command meanwhile; repeat yours"):
+        polish(looked, looked.model("best"), other, False, ["--executor", "serial"])
+    assert list(load(run).polished["epochs"]) == [2]

@@ -69,6 +69,13 @@ def reopened(store: Store, plan: Plan = PLAN) -> Store:
     return Store(store.folder, plan)
 
 
+def retry(store: Store, result: Result) -> None:
+    """Try the one job that failed again."""
+    (asked,) = store.failed()
+    store.close(opened(store, asked), result)
+    assert [record.result for record in store.news()] == [result]
+
+
 def test_a_job_is_written_before_it_is_sent(store: Store) -> None:
     job = opened(store, candidate(0))
     assert (Path(job.folder) / "genome.json").exists()
@@ -89,13 +96,14 @@ def test_a_result_is_heard_once_and_its_row_is_complete(store: Store) -> None:
 def test_no_result_is_written_before_its_weights_are_on_the_disk(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, again = opened(store, candidate(0)), opened(store, candidate(1))
+    again = opened(store, candidate(1))
     monkeypatch.setattr("os.fsync", raiser(OSError(errno.EIO, "Input/output error")))
-    for close in (store.close, store.close_retry):
+    for asked in (candidate(0), replace(candidate(0), again=True)):
+        job = opened(store, asked)
         (Path(job.folder) / BEST).touch()
         with pytest.raises(OSError, match="Input/output error"):
-            close(job, ok())
-        assert store.journal.told_result(Key(SEARCH, 0)) is None
+            store.close(job, ok())
+        assert store.journal.latest_result(Key(SEARCH, 0)) is None
     store.close(again, Result("failed", error="broke in its first epoch"))  # there are no weights to wait for
     assert [record.result.status for record in store.news()] == ["failed"]
 
@@ -247,7 +255,7 @@ def test_best_points_to_the_weights_that_a_copy_stands_for(store: Store) -> None
 def test_retry_in_the_generation_under_way_is_told(store: Store) -> None:
     store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
     again = reopened(store)
-    assert again.retry_failed() == []
+    assert again.failed() == []
     again.close(opened(again, candidate(0)), ok())
     assert [record.result.status for record in again.news()] == ["ok"]
     again.end()
@@ -257,8 +265,7 @@ def test_retry_of_an_earlier_generation_changes_the_table_not_the_history(store:
     store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
     opened(store, candidate(1, generation=1))
     again = reopened(store)
-    (job,) = again.retry_failed()
-    again.close_retry(job, ok())
+    retry(again, ok())
     assert again.open(candidate(0)) is None
     assert [record.result.status for record in again.news()] == ["timeout"]
     assert load(again.folder).models["status"][0] == "ok"
@@ -271,8 +278,7 @@ def test_retry_reaches_the_jobs_that_copied_the_failure(store: Store, generation
     assert store.open(candidate(1, like=0, generation=generation)) is None
     opened(store, candidate(2, generation=1))
     again = reopened(store)
-    (job,) = again.retry_failed()
-    again.close_retry(job, ok(0.7))
+    retry(again, ok(0.7))
     assert again.open(candidate(0)) is None
     assert again.open(candidate(1, like=0, generation=generation)) is None
     models = load(again.folder).models
@@ -285,7 +291,7 @@ def test_retry_of_the_generation_under_way_is_copied_when_it_comes(store: Store)
     store.close(opened(store, candidate(0)), Result("timeout", error="slow"))
     assert store.open(candidate(1, like=0)) is None
     again = reopened(store)
-    assert again.retry_failed() == []
+    assert again.failed() == []
     job = opened(again, candidate(0))
     assert again.open(candidate(1, like=0)) is None
     again.close(job, ok())

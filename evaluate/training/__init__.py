@@ -1,6 +1,7 @@
 """How a network is trained.
 
 train       network, images, recipe, seed -> learning curve
+trained     a task of training, carried out
 initialise  weight initialisation by name
 inherit     weights taken over from a parent
 step        one training step, eager or as a CUDA graph

@@ -1,11 +1,14 @@
 """A task of training, carried out: from a model, a recipe and images to a trained network and its scores."""
 
 import math
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
+from cgp.errors import BadInput
 from evaluate.data.images import OnDevice
 from evaluate.job import Train
 from evaluate.training.checkpoint import ModelFolder
@@ -26,11 +29,13 @@ class Trained:
 def carry_out(task: Train, setting: Setting, images: OnDevice, folder: ModelFolder) -> Trained:
     """Train the network of `task`, or go on from what `folder` holds, and score it.
 
-    Raises Diverged, Interrupted when the run stops, and BadInput where the parent's weights cannot be read.
+    Raises Diverged, Interrupted when the run stops, and BadInput where the parent's weights cannot be read, or where
+    nothing can compile what is to be compiled.
     """
     network = fresh_network(task.model, setting)
     share = inherit(network, task.model, Path(task.inherit)) if task.inherit else None
     if task.compiled:
+        require_compiler()
         network.compile()
     if not task.polish:
         curve = train(network, images.of("train"), images.of("validation"), setting, folder)
@@ -43,3 +48,12 @@ def carry_out(task: Train, setting: Setting, images: OnDevice, folder: ModelFold
     if not math.isfinite(found["loss"]):
         raise Diverged("test loss is not finite")
     return Trained(plain, curve, {f"test_{name}": value for name, value in found.items()}, share)
+
+
+def require_compiler() -> None:
+    """Raise BadInput where there is no C++ compiler for torch.compile."""
+    name = os.environ.get("CXX", "g++")  # as torch's inductor looks for it
+    if shutil.which(name) is None:
+        raise BadInput(
+            f"--compile: found no C++ compiler {name!r}; install one, name one by CXX, or leave --compile out"
+        )

@@ -1,5 +1,6 @@
-"""What is asked of a run afterwards: the commands of `python -m populations` that use workers or torch.
+"""What is asked of a run afterwards: the commands of `python -m populations`.
 
+look     tables of runs: list, show, best, lineage
 confirm  winners trained again on fresh seeds
 polish   a model trained once more, on training and validation images, and tested
 measure  a measure of trained models

@@ -14,7 +14,7 @@ from evaluate.job import FINAL, SEARCH
 from evaluate.metrics import objectives
 from populations.reading.frame import Run, load
 from populations.record import Candidate
-from populations.search.asking import carry_out, worker_flags
+from populations.search.asking import carry_out, session_flags
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
 
@@ -22,10 +22,11 @@ STAGE = "confirm"
 
 
 def confirm(run: Run, top: int, seeds: int, flags: list[str], screen: Screen | None = None) -> bool:
-    """Train the best `top` models of `run` on `seeds` fresh seeds each; those trained already are not trained again.
+    """Train the best `top` models of `run` on `seeds` fresh seeds each.
 
-    `flags` of `evolve.py` say with which workers, `screen` shows how far it is. Returns whether all is done: False
-    where the user has stopped it. Raises BadInput without a finished network.
+    What was trained so already is not trained again, what failed is. `flags` of `evolve.py` say with which workers,
+    `screen` shows how far it is. Returns whether all is done: False where the user has stopped it. Raises BadInput
+    without a finished network.
     """
     return carry_out(run.folder, flags, _candidates(run, top, seeds), screen)
 
@@ -61,7 +62,7 @@ def winners(run: Run, top: int) -> pd.DataFrame:
 
 
 def _candidates(run: Run, top: int, seeds: int) -> list[Candidate]:
-    again = run.models[run.models["stage"] == STAGE]
+    again = run.models[(run.models["stage"] == STAGE) & run.models["status"].isin(("ok", "open"))]
     numbers = defaultdict[str, list[int]](list)
     for parent, number in zip(again["parent"], again["job"], strict=True):
         numbers[parent].append(int(number))
@@ -79,15 +80,18 @@ def _candidates(run: Run, top: int, seeds: int) -> list[Candidate]:
 
 
 def confirm_models(arguments: argparse.Namespace) -> int:
-    """Train the winners again and show what came of it; 0: done, 130: stopped."""
+    """Train the winners again and show what came of it; 0: done, 1: nothing ended ok, 130: stopped."""
     for name in ("top", "seeds"):
         if getattr(arguments, name) < 1:
             raise BadInput(f"--{name}: {getattr(arguments, name)}; expected at least 1")
     screen = Screen(aside=arguments.format != "table")
-    if not confirm(load(arguments.run), arguments.top, arguments.seeds, worker_flags(arguments), screen):
+    if not confirm(load(arguments.run), arguments.top, arguments.seeds, session_flags(arguments), screen):
         screen.line("stopped; the same command goes on")
         return 130
     table = confirmed(load(arguments.run), arguments.top)
+    if table.empty:
+        screen.line("nothing was confirmed: no training ended ok; the same command tries again")
+        return 1
     screen.line("")
     print_table(table, arguments.format)
     screen.line(f"\n{_verdict(table)}")

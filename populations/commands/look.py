@@ -8,7 +8,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.graph import Graph
-from evaluate.job import SEARCH
+from evaluate.job import FINAL, SEARCH
 from populations.reading.frame import Run, load
 from populations.reading.ledger import ledger
 from populations.terminal.tables import print_table
@@ -35,7 +35,8 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 
 def _listed(run: Run) -> dict[str, Any]:
-    finished = run.models[run.models["status"] == "ok"]
+    searched = run.models[run.models["stage"].isin((SEARCH, FINAL))]
+    finished = searched[searched["status"] == "ok"]
     return {
         "run": str(run.folder),
         "state": run.state,
@@ -43,7 +44,7 @@ def _listed(run: Run) -> dict[str, Any]:
         "dataset": run.config.get("dataset"),
         "strategy": run.config.get("strategy"),
         "function_set": run.config["function_set"],
-        "networks": len(run.models),
+        "networks": len(searched),
         "ok": len(finished),
         "best_val_accuracy": finished["val_accuracy"].max(),
     }

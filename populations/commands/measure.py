@@ -10,7 +10,7 @@ from cgp.errors import BadInput, did_you_mean
 from evaluate.job import Measure
 from populations.reading.frame import RecordedModel, Run, load
 from populations.record import Candidate
-from populations.search.asking import carry_out, worker_flags
+from populations.search.asking import carry_out, session_flags
 from populations.setup.config import Config
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
@@ -37,13 +37,10 @@ def _candidates(run: Run, name: str, models: list[RecordedModel], options: Mappi
     data, free = Config.of(run.config, run.folder).data(), run.next_number(name)
     candidates = list[Candidate]()
     generations = run.models.set_index("id")["generation"]
-    for model in models:
-        if model.result is None or model.result.status not in ("ok", "pruned"):
-            status = "open" if model.result is None else model.result.status
-            raise BadInput(
-                f"model {model.id}: its status is {status}; expected ok, so that it has weights to measure"
-            )
-        task = Measure(name, model.model, str(model.folder), data, model.result.numerics["precision"], dict(options))
+    for model in {model.id: model for model in models}.values():  # each once
+        result = model.scored
+        source, precision = str(model.folder.absolute()), result.numerics["precision"]
+        task = Measure(name, model.model, source, data, precision, dict(options))
         number = known.get((model.id, task.options_json))
         if number is None:
             number, free = free, free + 1
@@ -68,7 +65,7 @@ def measure_models(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--measure: unknown {arguments.measure!r}{hint}; one of {', '.join(MEASURES)}")
     models = arguments.models or ["best"]
     screen = Screen(aside=arguments.format != "table")
-    if not measure(load(arguments.run), arguments.measure, models, {}, worker_flags(arguments), screen):
+    if not measure(load(arguments.run), arguments.measure, models, {}, session_flags(arguments), screen):
         screen.line("stopped; the same command goes on")
         return 130
     run = load(arguments.run)

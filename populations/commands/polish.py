@@ -3,11 +3,9 @@
 What `replay --recipe` does, as a job of the run's pool: it is recorded, goes on when it was stopped, and replays.
 """
 
-import os
-import shutil
-
 from cgp.errors import BadInput
 from evaluate.job import POLISH, Recipe, Train
+from evaluate.training.trained import require_compiler
 from populations.reading.frame import RecordedModel, Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out
@@ -17,14 +15,12 @@ from populations.setup.config import Config
 def polish(run: Run, model: RecordedModel, recipe: Recipe, compiled: bool, flags: list[str]) -> RecordedModel | None:
     """Train `model` of `run` from scratch by `recipe` and return what came of it; None where the user stopped it.
 
-    `flags` of `evolve.py` say with which workers, and where the images are now. A polish that is there is not done
-    again. `compiled` trains by torch.compile; weights and scores are the plain network's. On a CPU it does not pay
-    (AVX512-BF16, one thread, bf16, batches of 128 images of 32 x 32, once): 43 s to compile a ResNet genome of
-    depth 20, then steps of 503 ms against 505; 80 s at depth 50, then 1583 ms against 1558. On a GPU it is not
-    measured yet. Raises BadInput where there is no C++ compiler, and where the training does not end ok.
+    `flags` of `evolve.py` say where, and where the images are now. What this program has polished so is not trained
+    again. `compiled` trains by torch.compile; weights and scores are the plain network's. Raises BadInput where there
+    is no C++ compiler, and where the training does not end ok.
     """
     if compiled:
-        _require_compiler()
+        require_compiler()
     task = Train(model.model, recipe, Config.of(run.config, run.folder).data(), polish=True, compiled=compiled)
     number = run.asked(POLISH).get((model.id, task.options_json), run.next_number(POLISH))
     generation = int(run.models.set_index("id")["generation"][model.id])
@@ -38,11 +34,3 @@ def polish(run: Run, model: RecordedModel, recipe: Recipe, compiled: bool, flags
         status, error = (polished.result.status, polished.result.error) if polished.result else ("open", None)
         raise BadInput(f"model {polished.id}: polishing {model.id} by {recipe.name} ended {status}: {error}")
     return polished
-
-
-def _require_compiler() -> None:
-    name = os.environ.get("CXX", "g++")  # as torch's inductor looks for it
-    if shutil.which(name) is None:
-        raise BadInput(
-            f"--compile: found no C++ compiler {name!r}; install one, name one by CXX, or leave --compile out"
-        )

@@ -9,10 +9,11 @@ from evaluate.training.train import Diverged
 from populations.commands.polish import polish
 from populations.reading import replay
 from populations.reading.frame import RecordedModel, Run, load
-from populations.reading.replay import scored
 from populations.run_folder.journal import Journal
 from populations.run_folder.lock import Lock
+from populations.search.asking import session_flags
 from populations.setup.config import Config, absolute
+from populations.setup.flags import spelled
 from populations.setup.recorded import means_as_recorded, refuse_other_images
 from populations.terminal.progress import TrainingProgress
 
@@ -31,19 +32,15 @@ def replay_model(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     run = load(arguments.run)
     given = {name: getattr(arguments, name) for name in ("data_dir", "dataset")}
-    moved = absolute({name: value for name, value in given.items() if value is not None})
-    _take_images_from(run, moved)
+    _take_images_from(run, absolute({name: value for name, value in given.items() if value is not None}))
     model = run.model(arguments.model)
     built = model.model
     print(f"model {model.id}: depth {built.depth}, {built.conv_layers} convolutions, {built.params:,} parameters")
     if arguments.recipe:
         if arguments.retrain or arguments.test:
             raise BadInput("--recipe: trains by another recipe, then tests; expected neither --retrain nor --test")
-        return _polish(run, model, moved, arguments)
-    if arguments.epochs:
-        raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
-    if arguments.compile:
-        raise BadInput("--compile: goes with --recipe NAME; a replay computes as recorded")
+        return _polish(run, model, arguments)
+    _refuse_flags_of_recipes(arguments)
     if arguments.retrain:
         with TrainingProgress(len(model.result.curve) if model.result else 0) as progress:
             again = replay.retrain(run, model, progress)
@@ -63,6 +60,17 @@ def _replay(arguments: argparse.Namespace) -> int:
     return 0 if again.identical else 1
 
 
+def _refuse_flags_of_recipes(arguments: argparse.Namespace) -> None:
+    if arguments.epochs is not None:
+        raise BadInput(f"--epochs: {arguments.epochs} goes with --recipe NAME; a replay trains as recorded")
+    if arguments.compile:
+        raise BadInput("--compile: goes with --recipe NAME; a replay computes as recorded")
+    for name in ("workers", "devices", "executor", "scheduler"):
+        if getattr(arguments, name) is not None:
+            value = getattr(arguments, name)
+            raise BadInput(f"{spelled(name)}: {value} goes with --recipe NAME; a replay computes in its own process")
+
+
 def _take_images_from(run: Run, moved: dict[str, str]) -> None:
     """Use the images of `run` where the flags in `moved` say that they are now. Raises BadInput for other images."""
     if not moved:
@@ -79,19 +87,19 @@ def _take_images_from(run: Run, moved: dict[str, str]) -> None:
     run.config |= moved
 
 
-def _polish(run: Run, model: RecordedModel, moved: dict[str, str], arguments: argparse.Namespace) -> int:
+def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
-    scored(model)
+    _ = model.scored
     print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
-    flags = [word for flag, value in moved.items() for word in (f"--{flag.replace('_', '-')}", value)]
-    if run.config.get("executor", "local") == "local":
-        flags += ["--workers", "1"]
+    flags = session_flags(arguments)
+    if arguments.workers is None and (arguments.executor or run.config.get("executor", "local")) == "local":
+        flags += ["--workers", "1"]  # there is one network
     polished = polish(run, model, chosen, arguments.compile, flags)
     if polished is None:
         print("stopped; the same command goes on")
         return 130
-    found = scored(polished).metrics
+    found = polished.scored.metrics
     said = f"accuracy {found['test_accuracy']:.4f}, loss {found['test_loss']:.4f}"
     print(f"TEST {said} (test images, scored once at the end)")
     print(f"weights: {polished.folder}")

@@ -66,6 +66,15 @@ class RecordedModel:
     folder: Path
     options: dict[str, Any] | None = None  #: in what its training differs from those of its run; None: in nothing
 
+    @property
+    def scored(self) -> Result:
+        """Its result. Raises BadInput where that has no score, and so no weights."""
+        if self.result is None or self.result.status not in ("ok", "pruned"):
+            status = "open" if self.result is None else self.result.status
+            found = f"model {self.id}: its status is {status}"
+            raise BadInput(f"{found}; expected ok, so that there is a score to compare")
+        return self.result
+
 
 class Run:
     """A run folder, opened to be read; it may be searching still."""
@@ -203,7 +212,8 @@ class Run:
             if not link.is_symlink():
                 raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
             name = link.readlink().name
-        query = "select id from jobs where id between ? and ? || 'g' limit 4"  # g: behind every hexadecimal digit
+        # A measurement has an id, but is no model; g is behind every hexadecimal digit.
+        query = "select id from jobs where id between ? and ? || 'g' and measure is null limit 4"
         rows = self._journal.select(query, name, name)
         if len(rows) != 1:
             found = ", ".join(row["id"] for row in rows[:3]) or "none"
@@ -230,7 +240,10 @@ class Run:
 
 
 def load(folder: str | Path) -> Run:
-    """Open a run folder for reading: `.models .generations .curves .lineage .polished` are DataFrames."""
+    """Open a run folder for reading.
+
+    `.models .generations .curves .lineage .polished .measures .sessions` are DataFrames.
+    """
     return Run(Path(folder))
 
 

@@ -17,7 +17,7 @@ from evaluate.data.images import OnDevice
 from evaluate.data.splits import load
 from evaluate.devices.place import settle_process
 from evaluate.files import BEST, LAST
-from evaluate.job import Job, Recipe, Result, Train
+from evaluate.job import Job, Recipe, Train
 from evaluate.training.checkpoint import ModelFolder, read_weights
 from evaluate.training.train import Row, Setting, fresh_network, score
 from evaluate.training.trained import carry_out
@@ -47,7 +47,7 @@ def recorded_job(run: Run, model: RecordedModel) -> Job:
 
     Raises BadInput where the model has no score to compare with.
     """
-    result = scored(model)
+    result = model.scored
     asked = Config.of(run.config, run.folder)
     options = model.options or {}
     trained = Recipe(**options["recipe"]) if options else asked.recipe()
@@ -60,14 +60,6 @@ def recorded_job(run: Run, model: RecordedModel) -> Job:
         options.get("compiled", False),
     )
     return Job(model.key.number, model.id, task, model.seed, str(model.folder), stage=model.key.stage)
-
-
-def scored(model: RecordedModel) -> Result:
-    """Return the result of `model`. Raises BadInput where it has no score."""
-    if model.result is None or model.result.status not in ("ok", "pruned"):
-        status = "open" if model.result is None else model.result.status
-        raise BadInput(f"model {model.id}: its status is {status}; expected ok, so that there is a score to compare")
-    return model.result
 
 
 def rescore(run: Run, model: RecordedModel) -> Replay:
@@ -111,7 +103,7 @@ def retrain(run: Run, model: RecordedModel, heard: Heard | None = None) -> Repla
     `heard` is called with the curve after each epoch.
     """
     job, setting, images = _ready(run, model)
-    setting = dataclasses.replace(setting, until=len(scored(model).curve))
+    setting = dataclasses.replace(setting, until=len(model.scored.curve))
     with tempfile.TemporaryDirectory() as folder:
         trained = carry_out(job.train, setting, images, _Watched(Path(folder), {"job": job.about()}, heard))
     replay = _compare(model, job, setting, images, trained.metrics)
@@ -128,7 +120,7 @@ def retrain(run: Run, model: RecordedModel, heard: Heard | None = None) -> Repla
 
 def _ready(run: Run, model: RecordedModel) -> tuple[Job, Setting, OnDevice]:
     job = recorded_job(run, model)
-    on_gpu = scored(model).numerics.get("device") == "cuda" and torch.cuda.is_available()
+    on_gpu = model.scored.numerics.get("device") == "cuda" and torch.cuda.is_available()
     place = settle_process("cuda" if on_gpu else "cpu")
     return job, setting_of(job, place), OnDevice(load(job.train.data), place.kind)
 
@@ -145,7 +137,7 @@ def _score(job: Job, setting: Setting, images: OnDevice, split: str) -> dict[str
 def _compare(
     model: RecordedModel, job: Job, setting: Setting, images: OnDevice, repeated: dict[str, float]
 ) -> Replay:
-    result, now = scored(model), numerics_of(job.train, setting, images)
+    result, now = model.scored, numerics_of(job.train, setting, images)
     stretches = result.stretches or [{"numerics": result.numerics}]  # older programs recorded the last one alone
     differences = [
         f"{_place(stretch, stretches)}{name}: recorded {stretch['numerics'].get(name)}, now {value}"

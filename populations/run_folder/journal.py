@@ -126,6 +126,11 @@ class Journal:
         rows = self.select("select id from jobs where stage=? and number=?", *key)
         return str(rows[0]["id"]) if rows else None
 
+    def options(self, key: Key) -> str | None:
+        """Return the options of a job's task, as JSON; None for a training as its run trains."""
+        rows = self.tuples(f"select options from tasks where job={_JOB}", *key)
+        return rows[0][0] if rows else None
+
     def next_number(self, stage: str) -> int:
         """Return the first number of `stage` that no job has."""
         return int(self.tuples("select coalesce(max(number), -1) + 1 from jobs where stage=?", stage)[0][0])

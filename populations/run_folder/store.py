@@ -108,7 +108,13 @@ class Store:
                 f"{self.folder}: job {key.number} of {key.stage} is {known} in the journal but {identity} in this "
                 "search; the program or its libraries changed since: resume with the versions in environment.json"
             )
+        elif candidate.task and self.journal.options(key) != candidate.task.options_json:
+            raise BadInput(
+                f"{self.folder}: job {key.number} of {key.stage} was given to another command meanwhile; repeat yours"
+            )
         self._open[key] = (candidate, identity)
+        if candidate.again:
+            return self._job(candidate, identity)
         if known_result := self.journal.told_result(key):
             self._recalled.add(key)
             self._hear(key, *known_result)
@@ -160,8 +166,12 @@ class Store:
         return self.folder / "models" / identity
 
     def close(self, job: Job, result: Result) -> None:
-        """Write the result of `job`, and of the jobs that waited to take it over."""
-        self._write(job, result, told=True)
+        """Write the result of `job`, and of the jobs that take it over."""
+        again = self._open[job.key][0].again
+        copies = self.journal.failed_copies(job.key) if again else []
+        self._write(job, result, told=not again)
+        for key in copies:
+            self.journal.add_result(key, result, job.key, told=False)
         self._hear(job.key, result, copied=False)
         for follower in self._same.followers(job.key):
             self._copy(follower, job.key, result)
@@ -191,28 +201,21 @@ class Store:
         while self._news:
             yield self._news.pop(0)
 
-    def retry_failed(self) -> list[Job]:
-        """Return the jobs that did not end ok, to be run again from their last epoch.
+    def failed(self) -> list[Candidate]:
+        """Return the jobs that did not end ok, to be tried again from their last epoch.
 
-        In the generation under way the new result is told to the strategy. An earlier generation, or
-        a job that others were bred after without a barrier, is history: its new result replaces the old
-        one in the tables (see `close_retry`), not in the search that followed from it; it runs no race.
+        In the generation under way the new result is told to the strategy, and they are none of these. An earlier
+        generation, or a job that others were bred after without a barrier, is history: its new result replaces the
+        old one in the tables, not in the search that followed from it.
         """
-        jobs, under_way = [], self.journal.last_generation()
+        candidates, under_way = list[Candidate](), self.journal.last_generation()
         for row in self.journal.failed_jobs():
             if row["generation"] == under_way and row["heard"] is None:
                 self.journal.untell(Key(row["stage"], row["number"]))
             elif row["same_as"] is None:  # a copy follows the job that it copies
-                jobs.append(self._job(_candidate(row, self.plan.space), row["id"]))
+                candidates.append(_candidate(row, self.plan.space))
         self._unheard = self.journal.told_count()
-        return jobs
-
-    def close_retry(self, job: Job, result: Result) -> None:
-        """Write the result of a job of an earlier generation that was tried again, and to its copies."""
-        copies = self.journal.failed_copies(job.key)
-        self._write(job, result, told=False)
-        for key in copies:
-            self.journal.add_result(key, result, job.key, told=False)
+        return candidates
 
     def note_usage(self, usage: Usage) -> None:
         """Write where this session's time went so far, when a job ended or a second has passed.
@@ -264,7 +267,7 @@ def _candidate(row: sqlite3.Row, space: Space) -> Candidate:
     genome = Genome.from_json(json.loads(row["genome"]), space)
     parent = None if row["parent"] is None else Key(row["parent_stage"], row["parent_number"])
     where = row["number"], row["generation"], parent
-    return Candidate(*where, genome, genome.graph(space), row["heard"], row["stage"])
+    return Candidate(*where, genome, genome.graph(space), row["heard"], row["stage"], again=True)
 
 
 def _stream(key: Key) -> tuple[int, ...]:

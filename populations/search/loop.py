@@ -68,20 +68,6 @@ def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:
         pool.submit(schedule.pop())
 
 
-def retry_failed(pool: Pool, store: "Store", observers: Observers) -> None:
-    """Train again, before the search goes on, what did not end ok in finished generations."""
-    jobs, stop = store.retry_failed(), Stop(store)
-    while (jobs and not stop.asked) or pool.busy:
-        while jobs and pool.free and not stop.asked:
-            pool.submit(jobs.pop())
-        ended = list(settled(pool, store))
-        if stop.asked:
-            observers.stopping()
-        store.note_usage(pool.usage())
-        for job, result in ended:
-            store.close_retry(job, result)
-
-
 def settled(pool: Pool, store: "Store") -> Iterator[tuple[Job, Result]]:
     """Yield jobs that ended. One that was stopped, by the user, disk, images or the last slot, stays open."""
     try:

@@ -55,7 +55,7 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     It is raised for a run that is resumed on other images, too. Where candidates are `asked` for, nothing is bred.
     """
     recipe, spec, evolution = config.recipe(), config.data(), config.evolution
-    place.refuse(recipe)
+    place.refuse(_asked_recipe(asked) or recipe)
     goals = objectives(evolution.objectives)
     data = load(spec, config.evaluation.download)
     if config.resume:
@@ -81,14 +81,15 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     raced = evolution.racing and not asked and not evolution.family
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
-    trained = dataclasses.replace(plan, recipe=_recipe_asked(plan.recipe, place, asked))
+    if own := _asked_recipe(asked):
+        own = dataclasses.replace(own, precision=place.precision(own.precision)[0])
+    trained = dataclasses.replace(plan, recipe=own or recipe)
     return Composed(place, plan, Work(breeding, trained, data, Race(rungs, evolution.population)), milliseconds)
 
 
-def _recipe_asked(usual: Recipe, place: Workplace, asked: Sequence[Candidate]) -> Recipe:
-    """Return by what recipe most of what is `asked` for is trained: the `usual` one, or a task's own."""
-    own = next((candidate.task.recipe for candidate in asked if isinstance(candidate.task, Train)), None)
-    return dataclasses.replace(own, precision=place.precision(own.precision)[0]) if own else usual
+def _asked_recipe(asked: Sequence[Candidate]) -> Recipe | None:
+    """Return by what recipe of its own the first of what is `asked` for is trained; None for that of the run."""
+    return next((candidate.task.recipe for candidate in asked if isinstance(candidate.task, Train)), None)
 
 
 def _breeding(config: Config, settings: Settings, data: Data, trained: Recipe) -> Strategy:
@@ -123,14 +124,13 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
     with workplace(config, screen) as place:
         made = compose(config, screen, place, asked)
         work, precision = made.work, made.work.plan.recipe.precision
-        # The run's deadline is for its own trainings.
-        timeout = None if any(candidate.task for candidate in asked) else config.resources.timeout
+        timeout = None if asked else config.resources.timeout  # the run's deadline is for its own trainings
         slots = place.slots(config, precision, made.need, screen)
         with Pool(slots, evaluate, timeout, screen.line, place.cluster) as pool:
             found = [one | {"precision": precision} for one in await_ready(slots)]
             trains = not asked or not all(isinstance(candidate.task, Measure) for candidate in asked)
             forecast = foretell(work, slots) if trains else None
-            store = open_session(config, made, found, pool.usage())
+            store = open_session(config, made, found, pool.usage(), bool(asked))
             try:
                 if place.cluster:
                     place.cluster.look_in(store.folder.absolute())
@@ -147,17 +147,21 @@ def opened(config: Config, screen: Screen, asked: Sequence[Candidate] = ()) -> I
                 store.end()
 
 
-def open_session(config: Config, made: Composed, workers: list[dict[str, Any]], startup: Usage) -> Store:
+def open_session(
+    config: Config, made: Composed, workers: list[dict[str, Any]], startup: Usage, aside: bool = False
+) -> Store:
     """Create the run, or go on with one, and note what this session runs with: `workers`, up after `startup`.
 
-    Raises BadInput where the folder is taken or cannot be written.
+    What is asked of a run `aside` from its search leaves it asked for what it was. Raises BadInput where the folder
+    is taken or cannot be written.
     """
     plan = made.plan
     decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": made.work.data.fingerprint}
     resolved = config.resolved(plan.recipe) | decided
     if config.resume:
         store = Store(config.resume, plan)
-        write_json(store.folder / "config.json", resolved)  # more generations, say
+        if not aside:
+            write_json(store.folder / "config.json", resolved)  # more generations, say
     else:
         if config.run.run is not None:
             lock = create_run(Path(config.run.run), resolved)

@@ -164,6 +164,8 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 
 # What is made of them
 
+_OF_FAMILIES = {"generations": 1, "inherit": False}
+
 
 def _configured(given: dict[str, Any]) -> Config:
     """Return the configuration of flags and switches that are given, in their types."""
@@ -172,8 +174,10 @@ def _configured(given: dict[str, Any]) -> Config:
     switches = {name: value for name, value in given.items() if name not in {*FLAGS, "config"}}
     _check_switches(switches)
     flags = absolute(flags)
-    begun = _begun(switches.get("resume"), flags) | ({"generations": 1} if flags.get("family") else {})
-    made = Config(**grouped(begun | flags), **switches)
+    asked = _begun(switches.get("resume"), flags) | flags
+    if asked["family"]:  # a file of flags may serve searches, too
+        asked |= {name: value for name, value in _OF_FAMILIES.items() if name not in typed}
+    made = Config(**grouped(asked), **switches)
     # A run records how many children it has: not that they are as many as its population.
     made = dataclasses.replace(made, evolution=dataclasses.replace(made.evolution, offspring=made.offspring))
     _refuse_preview_of_cluster(made)

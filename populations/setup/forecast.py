@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -34,7 +34,8 @@ _LONG = 0.1  # share of a search's time from which one network is worth a warnin
 _UNLIKE = 3  # ... where it takes so many times as long as the average one
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True)
+class Work:
     """What is to be trained."""
 
     strategy: Strategy
@@ -42,7 +43,7 @@ class Work(NamedTuple):
     data: Data
     race: Race
 
-    @property
+    @cached_property
     def sample(self) -> list[Model]:
         """Networks that stand for all of it."""
         return self.strategy.sample(_SAMPLE)

@@ -16,8 +16,10 @@ class Sweep(Strategy):
     """
 
     def __init__(self, settings: Settings, candidates: Sequence[Candidate]) -> None:
-        """Begin with nothing asked."""
+        """Begin with nothing asked. Raises ValueError for a job that is there twice."""
         super().__init__(settings)
+        if len({candidate.key for candidate in candidates}) < len(candidates):
+            raise ValueError(f"a job is asked for twice: {sorted(candidate.key for candidate in candidates)}")
         self.candidates = tuple(candidates)
         self._asked = False
         self._waited_for = {candidate.key for candidate in candidates}
@@ -64,7 +66,7 @@ class Sweep(Strategy):
             raise ValueError(f"told of job {candidate.number} of stage {candidate.stage}, which is not waited for")
         self._waited_for.remove(candidate.key)
         self._told.append(record)
-        if candidate.stage != SEARCH:
+        if candidate.stage != SEARCH or candidate.again:
             return []
         self.hall_of_fame.update(self.scored([record]))
         if not self.done:

@@ -3,6 +3,8 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from populations.terminal.spoken import duration
+
 _LINES = 10  # where there is no terminal
 
 
@@ -22,7 +24,7 @@ class TrainingProgress:
         epoch, row = len(curve), curve[-1]
         left = (self.epochs - epoch) * sum(point["seconds"] for point in curve) / epoch
         shown = [f"{name} {row[name]:.4f}" for name in ("train_accuracy", "val_accuracy") if name in row]
-        text = "  ".join([*shown, f"about {_duration(left)} left" if left else "done"])
+        text = "  ".join([*shown, f"about {duration(left)} left" if left else "done"])
         if not self._bar.disable:
             self._bar.update(self._task, completed=epoch, description=text)
         elif epoch in (1, self.epochs) or epoch % max(1, self.epochs // _LINES) == 0:
@@ -36,10 +38,3 @@ class TrainingProgress:
     def __exit__(self, *_: object) -> None:
         """End the bar."""
         self._bar.stop()
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -22,6 +22,7 @@ from populations.terminal.programs import populations_command, search_command
 from populations.terminal.spoken import duration, size
 
 _SLOTS = 8  # slots that have a line of their own
+_SAY_S = 60.0  # from one word to the next on how far a search is, where there is no terminal
 _HEAD_EVERY = 20  # generations
 _HEAD = "gen  best so far    ok  pruned  failed  median of ok  survivors' depth      time"
 
@@ -43,7 +44,7 @@ class Screen(Observer):
         self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet, stderr=aside)
         self.total = total
         self._done = self._failed = self._rows = 0
-        self._started = self._began = time.monotonic()
+        self._started = self._began = self._said = time.monotonic()
         self._live = Live(console=self.console, auto_refresh=False, transient=True)
 
     def doing(self, text: str) -> None:
@@ -110,8 +111,19 @@ class Screen(Observer):
 
     def update(self, standing: Standing) -> None:
         """Show how far the search is, how long it still takes, and what each slot trains."""
+        now = time.monotonic()
         if self._live.is_started:
-            self._live.update(Group(*self._bar(standing, time.monotonic())), refresh=True)
+            self._live.update(Group(*self._bar(standing, now)), refresh=True)
+        elif not self.console.is_terminal and now > self._said + _SAY_S:
+            self._said = now
+            for line in self._told_so_far(standing, now):
+                self.line(line)
+
+    def _told_so_far(self, standing: Standing, now: float) -> list[str]:
+        """Return lines that say where there is no terminal, in a log say, how far the search is."""
+        left = "" if standing.seconds_left is None else f", about {duration(standing.seconds_left)} left"
+        said = f"{duration(now - self._started)}: {self._done} of {self.total}{left}"
+        return [said, *(f"  {_training(name, job).plain}" for name, job, _ in standing.running[:_SLOTS])]
 
     def _bar(self, standing: Standing, now: float) -> list[RenderableType]:
         left = standing.seconds_left

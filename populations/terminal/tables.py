@@ -8,11 +8,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-FORMATS = ("table", "csv", "json")
-
 
 def print_table(table: pd.DataFrame, form: str, spare: Sequence[str] = ()) -> None:
-    """Print `table` as `form` of `FORMATS`; where it is wider than the terminal, without the first of `spare`."""
+    """Print `table` as table, csv or json; where it is wider than the terminal, without the first of `spare`."""
     if form == "csv":
         print(table.to_csv(index=False), end="")
     elif form == "json":
