@@ -209,9 +209,9 @@ def make_images(folder: Path) -> None:
             Image.new("RGB", (9, 10), (shade, shade + n % 20, shade)).save(folder / label / f"{n}.png")
 
 
-def old_runs(folder: Path) -> Path:
-    """Unpack the runs `plain` and `inherited` of format 2 into `folder`: see fixtures/README.md."""
-    with tarfile.open(ROOT / "tests" / "fixtures" / "format-2.tar.gz") as archive:
+def old_runs(folder: Path, number: int = 2) -> Path:
+    """Unpack the runs of format `number` into `folder`: see fixtures/README.md."""
+    with tarfile.open(ROOT / "tests" / "fixtures" / f"format-{number}.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     return folder
 

@@ -184,3 +184,40 @@ def test_a_config_without_what_every_run_has_is_one_line(
     if not kept:
         assert cli.main(["list", str(old)]) == 0  # the other run
         assert "plain/config.json: lacks function_set" in capsys.readouterr().err
+
+
+# Format 3
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Path:
+    """The run `asked` as the program of format 3 left it."""
+    return old_runs(tmp_path / "third", 3) / "asked"
+
+
+def test_what_was_asked_of_a_run_of_format_3_is_in_its_tables(third: Path) -> None:
+    run = load(third)
+    assert run.models["stage"].value_counts().to_dict() == {"search": 6, "confirm": 2, "polish": 1}
+    assert set(run.models["status"]) == {"ok", "pruned"}
+    assert run.models["reason"].isna().all()
+    assert run.models["test_accuracy"].count() == 2
+    assert run.polished["polished"].notna().all()
+    assert set(run.measures["measure"]) == {"clean"}
+    assert run.state == "finished"
+
+
+def test_a_run_of_format_3_goes_on_and_replays(third: Path) -> None:
+    before = facts(load(third))
+    done = program("--resume", "asked", "--generations", "3", "--workers", "1", cwd=third.parent)
+    assert done.returncode == 0, done.stderr
+    after = load(third)
+    kept = facts(after)[after.models["id"].isin(before["id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(before, kept, check_exact=True)
+    assert after.models["generation"].max() == 2
+    polished = after.polished["polished"][0]
+    done = populations("replay", "asked", polished, cwd=third.parent)
+    assert "recorded  test_accuracy 0." in done.stdout
+    assert done.returncode in (0, 1)
+    again = populations("confirm", "asked", "--top", "1", "--seeds", "2", cwd=third.parent)
+    assert again.returncode == 0, again.stderr
+    assert len(load(third).models.query("stage == 'confirm'")) == 2
