@@ -198,7 +198,7 @@ def third(tmp_path: Path) -> Path:
 def test_what_was_asked_of_a_run_of_format_3_is_in_its_tables(third: Path) -> None:
     run = load(third)
     assert run.models["stage"].value_counts().to_dict() == {"search": 6, "confirm": 2, "polish": 1}
-    assert set(run.models["status"]) == {"ok", "pruned"}
+    assert set(run.models["status"]) == {"ok"}
     assert run.models["reason"].isna().all()
     assert run.models["test_accuracy"].count() == 2
     assert run.polished["polished"].notna().all()

@@ -133,7 +133,7 @@ def breeding(asked: Asked) -> Strategy:
     space = replace(SPACE, max_flops=SPACE.usual_flops)
     goals = objectives("val_accuracy,params")
     arm = ARMS.get(asked.arm, AtRandom)
-    return arm(Settings(space, goals, asked.seed, START, BATCH, 1000, 0.05, deterministic=True))
+    return arm(Settings(space, goals, asked.seed, START, BATCH, 1000, 0.05))
 
 
 def made(asked: Asked) -> Row:

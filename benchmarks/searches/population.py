@@ -11,6 +11,7 @@ each row says on which hardware.
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -93,13 +94,14 @@ def record(folder: Path, minutes: float, networks: int, judged: int, path: Path 
                 folder_of = Path(some) / "models" / f"{kind}-{number}-{seed}"
                 folder_of.mkdir(parents=True)
                 trained = replace(RECIPES[kind], precision=precision)
-                job = _job(number, seed, folder_of, trained, spec)
+                job = job_of(number, seed, folder_of, trained, spec)
                 asked[job.stage, job.number] = one
                 pool.submit(job)
             if not pool.busy:
                 break
             for job, result in pool.settle():
-                found.append(_row(asked.pop((job.stage, job.number)), job, result, said))
+                found.append(row_of(asked.pop((job.stage, job.number)), job, result, said))
+                shutil.rmtree(job.folder)
             ordered = sorted(found, key=lambda row: (row["kind"] == "long", row["number"], row["seed"]))
             write(ordered, VERSION, path)
         if next(missing(found, networks, judged), None) and time.monotonic() < end:
@@ -116,14 +118,16 @@ def trained_and_tested(job: Job) -> Result:
     return replace(trained, metrics=trained.metrics | tested.metrics)
 
 
-def _job(number: int, seed: int, folder: Path, trained: Recipe, spec: DataSpec) -> Job:
+def job_of(number: int, seed: int, folder: Path, trained: Recipe, spec: DataSpec) -> Job:
+    """Return a training of network `number`; its stage is what the name of its folder begins with."""
     stage = folder.name.partition("-")[0]
     task = Train(graph(number), trained, spec)
     seeded = int(np.random.SeedSequence([2026, number, seed]).generate_state(1)[0])
     return Job(2 * number + seed, folder.name, task, seeded, str(folder), stage=stage)
 
 
-def _row(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> Row:
+def row_of(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> Row:
+    """Return what is recorded of a training: (kind, number, seed)."""
     kind, number, seed = asked
     names = ("train_loss", "val_accuracy", "val_loss")
     return {

@@ -1,0 +1,129 @@
+"""The long measurements of searches: recorded in parts, the same rows whatever the parts."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.searches import live, population, replayed
+from benchmarks.searches.table import read, write
+from cgp import BadInput
+from evaluate.job import DataSpec, Job, Result
+from populations.strategies.screened import START
+
+
+def worth(job: Job) -> Result:
+    """A score that the graph and the seed decide, and no training."""
+    noise = np.random.default_rng(job.seed).normal(0, 0.02)
+    score = 0.5 + 0.02 * float(np.log(job.train.model.params)) - 0.004 * job.train.model.depth + float(noise)
+    row = {"epoch": 1.0, "train_loss": 1.0, "train_accuracy": score, "val_accuracy": score, "val_loss": 1.0}
+    return Result("ok", {"val_accuracy": score, "test_accuracy": score - 0.01}, [row | {"seconds": 1.0}], seconds=1.0)
+
+
+def short(number: int, seed: int) -> dict[str, Any]:
+    job = population.job_of(number, seed, Path("short"), population.SHORT, DataSpec("none"))
+    return population.row_of(("short", number, seed), job, worth(job), "a machine")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[dict[str, Any]]:
+    """A population of 80 networks, each trained twice."""
+    return [short(number, seed) for number in range(80) for seed in (0, 1)]
+
+
+# Tables
+
+
+def test_a_table_is_the_same_file_for_the_same_rows(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write([{"number": 1}], 7, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert read(tmp_path / "a", 7) == [{"number": 1}]
+    assert read(tmp_path / "none", 7) == []
+
+
+def test_a_table_of_another_version_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(gzip.compress(json.dumps({"version": 3}).encode()))
+    with pytest.raises(BadInput, match="t: a table of version 3; expected 1: record it anew, or use the program"):
+        read(tmp_path / "t", 1)
+
+
+# The population
+
+
+def test_what_is_missing_is_asked_for_once_and_the_long_ones_last(recorded: list[dict[str, Any]]) -> None:
+    asked = list(population.missing([], 80, 8))
+    assert asked == [("short", number, seed) for number in range(80) for seed in (0, 1)]
+    assert list(population.missing(recorded[:31], 80, 8)) == asked[31:]
+    long = list(population.missing(recorded, 80, 8))
+    assert [kind for kind, _, _ in long] == ["long"] * 16
+    scores = {n: np.mean([population.score(row) for row in recorded if row["number"] == n]) for n in range(80)}
+    ranks = sorted(sorted(scores, key=lambda n: scores[n]).index(number) for _, number, seed in long if seed == 0)
+    assert ranks == [5 + 10 * place for place in range(8)] or ranks == [4 + 10 * place for place in range(8)]
+
+
+def test_a_network_is_the_same_whenever_it_is_asked_for() -> None:
+    assert population.graph(5) == population.graph(5)
+    assert population.graph(5) != population.graph(6)
+    assert population.graph(5).flops <= population.SPACE.usual_flops
+
+
+# Replays
+
+
+def test_random_picking_gives_what_is_expected_of_it(recorded: list[dict[str, Any]]) -> None:
+    pool = replayed.Pool(recorded)
+    scores = [replayed.replay(pool, replayed.at_random, (32, 64), seed) for seed in range(400)]
+    for place, budget in enumerate((32, 64)):
+        mean, error = np.mean(scores, axis=0)[place], np.std(scores, axis=0)[place] / 20
+        assert abs(mean - replayed.expected(pool, budget)) < 4 * error + 1e-9
+
+
+@pytest.mark.parametrize("policy", [replayed.by_parameters, replayed.screened])
+def test_a_policy_picks_new_networks_only(recorded: list[dict[str, Any]], policy: replayed.Policy) -> None:
+    pool, rng = replayed.Pool(recorded), np.random.default_rng(0)
+    left = np.arange(24, 80)
+    picked = policy(pool, list(range(24)), left, rng, 8)
+    assert len(set(picked)) == 8
+    assert set(picked) <= set(left.tolist())
+
+
+# Live searches
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, tuple[dict[str, Any], ...]], dict[str, Any]]:
+    """Run a search of an arm whose trainings take no time."""
+    monkeypatch.setattr(live, "trained_and_tested", worth)
+    monkeypatch.setattr(live, "BUDGET_S", 60.0)
+    monkeypatch.setattr("populations.strategies.screened._DRAWS", 100)
+    monkeypatch.setattr("populations.strategies.screened._CHILDREN", 100)
+    return lambda arm, start: live.made(live.Asked(arm, 3, "none", "fp32", start))
+
+
+def test_all_arms_begin_with_the_same_networks_and_go_their_own_ways(
+    searched: Callable[[str, tuple[dict[str, Any], ...]], dict[str, Any]],
+) -> None:
+    start = tuple(searched("start", ())["results"])
+    assert len(start) == START
+    first = {arm: [c.model.id for c in live.breeding(live.Asked(arm, 3, "", "")).ask(START)] for arm in live.ARMS}
+    assert len({tuple(ids) for ids in first.values()}) == 1
+    rows = {arm: searched(arm, start) for arm in live.ARMS}
+    for row in rows.values():
+        assert row["spent"] >= 60
+        assert row["networks"] >= START
+        assert [score for _, score, _ in row["curve"]] == sorted(score for _, score, _ in row["curve"])
+        assert len(row["judged"]) == live.JUDGES
+    assert len({tuple(row["curve"][0][1:]) for row in rows.values()}) == 1
+
+
+def test_starts_come_before_the_arms_that_share_them() -> None:
+    assert [one.arm for one in live.missing([], 2, "", "")] == ["start", "start"]
+    found = [{"arm": "start", "seed": 1, "results": []}]
+    asked = list(live.missing(found, 2, "", ""))
+    assert (asked[0].arm, asked[0].seed) == ("start", 0)
+    assert [(one.arm, one.seed) for one in asked[1:]] == [(arm, 1) for arm in live.ARMS]
