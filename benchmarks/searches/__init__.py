@@ -1,6 +1,6 @@
 """Whether searches beat drawing at random: long measurements, recorded in parts.
 
-population  python -m benchmarks.searches.population: networks that searches are replayed on
-replayed    python -m benchmarks.searches.replayed: policies that pick from them, in minutes
-live        python -m benchmarks.searches.live: whole searches with paired seeds
+population  python -m benchmarks.searches population: networks that searches are replayed on
+replayed    python -m benchmarks.searches replayed: policies that pick from them, in minutes
+live        python -m benchmarks.searches live: whole searches with paired seeds
 """

@@ -1,4 +1,4 @@
-"""python -m benchmarks.searches.live --minutes N: whole searches against drawing at random, with paired seeds.
+"""python -m benchmarks.searches live --minutes N: whole searches against drawing at random, with paired seeds.
 
 Decided before the first run: the arms below; 20 seeds, of which all arms share the first 24 networks and their
 trainings; a budget of core-seconds (training, and what choosing takes) for each search. The curve is the test
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,13 +223,13 @@ def missing(found: list[Row], seeds: int, images: str, precision: str) -> Iterat
                 yield Asked(arm, seed, images, precision, tuple(known["start"]["results"]))
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Run searches for so many minutes; 0: done or to be gone on with, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.searches.live", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="benchmarks.searches live", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data-dir", help="CIFAR-10 in class folders; or set CGP_DATA")
     parser.add_argument("--minutes", type=float, default=60.0, help="after which no search begins [default: 60]")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many [default: {SEEDS}]")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.data_dir is not None:
         os.environ["CGP_DATA"] = arguments.data_dir
     try:
@@ -239,7 +239,3 @@ def main() -> int:
         return 2
     print(f"{sum(row['arm'] != 'start' for row in found)} of {arguments.seeds * len(ARMS)} searches in {TABLE}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""python -m benchmarks.searches.population --minutes N: records the population that searches are replayed on.
+"""python -m benchmarks.searches population --minutes N: records the population that searches are replayed on.
 
 Networks of one space, drawn uniformly, each trained twice by the short recipe, on two seeds; when all are, some of
 them, evenly spread over the ranks of their mean score, twice by the long recipe. A replayed search sees the first
@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -100,6 +100,8 @@ def record(folder: Path, minutes: float, networks: int, judged: int, path: Path 
             if not pool.busy:
                 break
             for job, result in pool.settle():
+                if result.status == "lost":  # a worker's fault, no network's
+                    raise RuntimeError(f"{job.id}: {result.error}")
                 found.append(row_of(asked.pop((job.stage, job.number)), job, result, said))
                 shutil.rmtree(job.folder)
             ordered = sorted(found, key=lambda row: (row["kind"] == "long", row["number"], row["seed"]))
@@ -143,13 +145,13 @@ def row_of(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> 
     }
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Record for so many minutes; 0: done or to be gone on with, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.searches.population", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="benchmarks.searches population", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", help="CIFAR-10 in class folders; or set CGP_DATA")
     parser.add_argument("--minutes", type=float, default=60.0, help="after which no training begins [default: 60]")
     parser.add_argument("--networks", type=int, default=NETWORKS, help=f"how many [default: {NETWORKS}]")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.data_dir is not None:
         os.environ["CGP_DATA"] = arguments.data_dir
     try:
@@ -160,7 +162,3 @@ def main() -> int:
     left = sum(1 for _ in missing(found, arguments.networks, JUDGED))
     print(f"{len(found)} trainings in {TABLE}; {left} short ones are left" if left else f"{TABLE} is whole")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""python -m benchmarks.searches.replayed: searches replayed on the recorded population, in minutes instead of days.
+"""python -m benchmarks.searches replayed: searches replayed on the recorded population, in minutes instead of days.
 
 A policy picks networks from those that `population` has recorded, a batch at a time, and sees the first short score
 of those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen
@@ -131,19 +131,19 @@ def table(pool: Pool, repeats: int) -> dict[str, Any]:
     return found
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Replay all policies, show the table and write it; 0: done, 2: bad input."""
     parser = argparse.ArgumentParser(
-        prog="benchmarks.searches.replayed", description=(__doc__ or "").partition("\n")[0]
+        prog="benchmarks.searches replayed", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--repeats", type=int, default=200, help="replays of each policy [default: 200]")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     try:
         pool = Pool(population.rows())
         if len(pool) < 2 * BUDGETS[0]:
             raise BadInput(
                 f"{population.TABLE}: {len(pool)} networks; expected at least {2 * BUDGETS[0]}: record more by "
-                "python -m benchmarks.searches.population"
+                "python -m benchmarks.searches population"
             )
     except BadInput as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
@@ -157,7 +157,3 @@ def main() -> int:
     written = {"benchmark": "replayed", "found": found, **about, "hardware": hardware(), "versions": versions()}
     (Path(__file__).with_name("replayed.json")).write_text(json.dumps(written, indent=1) + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
