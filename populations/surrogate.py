@@ -143,8 +143,9 @@ class Surrogate:
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
         model = self._kind(int(self._rng.integers(2**31))).fit(self._x[sample], self._y[sample])
-        # Trained for all epochs: the logarithm of a share of 1.
-        whole = np.hstack([candidates[:, self._known], np.zeros((len(candidates), 1))])
+        # What lies beyond all that was seen counts as its edge: a linear model would go on without end.
+        within = np.clip(candidates[:, self._known], self._x[:, :-1].min(0), self._x[:, :-1].max(0))
+        whole = np.hstack([within, np.zeros((len(within), 1))])  # trained for all epochs: the logarithm of 1
         return np.asarray(model.predict(whole))
 
 

@@ -140,6 +140,16 @@ def test_a_score_after_fewer_epochs_is_not_taken_for_a_bad_network() -> None:
     assert abs(stopped - whole) < 0.05
 
 
+def test_it_foretells_nothing_far_beyond_what_was_seen() -> None:
+    """However far a candidate lies from all that was trained."""
+    seen = [Seen(graph, worth(graph)) for graph in graphs(60)]
+    wild = np.array([features(graph) for graph in graphs(50, 1, Space("resnet", 200, 300, Shape(3, 16, 16), 10))])
+    foretold = Surrogate(seen, np.random.default_rng(0)).opinion(wild)
+    scores = [one.score for one in seen]
+    assert foretold.max() < max(scores) + np.ptp(scores)
+    assert foretold.min() > min(scores) - np.ptp(scores)
+
+
 # The strategy
 
 
