@@ -51,10 +51,9 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
     heard = Observers([screen, *(Aside(observer) for observer in observers)])
     with refusing_disk_said(), screen, heard:
         with opened() as (breeding, schedule, pool, store):
-            if config.retry_failed:
-                failed = Sweep(breeding.settings, store.failed())
-                screen.total += failed.total
-                search(failed, Schedule(cost=schedule.cost), pool, store, heard)
+            if config.retry_failed and (failed := store.failed()):
+                screen.total += len(failed)
+                search(Sweep(breeding.settings, failed), Schedule(cost=schedule.cost), pool, store, heard)
             if breeding.heeds_arrival:
                 breeding.recall(store.journal.history())
             finished = search(breeding, schedule, pool, store, heard)
