@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from cgp.errors import BadInput
 from cgp.layers import Shape
 from evaluate.data.splits import Data
 from evaluate.job import DataSpec
@@ -40,10 +41,14 @@ class Preparation:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Preparation":
-        """Read what `to_json` made."""
-        shape = Shape(value["channels"], value["height"], value["width"])
-        mean, std, classes = (tuple(value[name]) for name in ("mean", "std", "classes"))
-        return cls(shape, mean, std, classes, value["files"], value["fingerprint"])
+        """Read what `to_json` made. Raises BadInput for anything else."""
+        try:
+            shape = Shape(*(int(value[name]) for name in Shape._fields))
+            mean, std = (tuple(map(float, value[name])) for name in ("mean", "std"))
+            classes = tuple(map(str, value["classes"]))
+            return cls(shape, mean, std, classes, str(value["files"]), str(value["fingerprint"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"not how images are prepared: {error!r}; expected what a training wrote") from error
 
 
 _FOLDER = "turned as the camera was held (EXIF) and read as RGB, or as grey where all were"
