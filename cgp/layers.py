@@ -2,7 +2,7 @@
 
 A layer knows its output shape, parameters, FLOPs and receptive field from its input shape alone, so
 a network can be measured without torch. `cgp.network` turns the very same values into modules, which
-is why the counted and the built network cannot drift apart.
+is why the counted and the built network cannot drift apart. `cgp.source` writes them as text.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from cgp.errors import BadInput
 
 How = Literal["sum", "concat"]
+MOMENTUM = 0.3  #: share of each batch in batch statistics, so that they keep up with a few epochs
 
 
 class Shape(NamedTuple):

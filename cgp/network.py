@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from cgp.blocks import block
 from cgp.graph import Graph
-from cgp.layers import Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
+from cgp.layers import MOMENTUM, Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
 from cgp.model import Model
 
 
@@ -165,8 +165,7 @@ def _(layer: Conv, shape: Shape) -> nn.Module:
 
 @_module.register
 def _(layer: Norm, shape: Shape) -> nn.Module:
-    norm = nn.BatchNorm2d(shape.channels, momentum=0.3)  # statistics that keep up with a few epochs
-    return _beginning(norm, lifted=layer.lifted)
+    return _beginning(nn.BatchNorm2d(shape.channels, momentum=MOMENTUM), lifted=layer.lifted)
 
 
 @_module.register

@@ -20,6 +20,7 @@ import torch
 from cgp.errors import BadInput
 from cgp.network import build
 from evaluate.data.images import OnDevice
+from evaluate.data.preparation import Preparation
 from evaluate.data.splits import load
 from evaluate.devices.numerics import describe_device
 from evaluate.devices.place import Place, settle_process, this_place
@@ -121,7 +122,8 @@ def _train(job: Job, folder: ModelFolder) -> Result:
     task, setting = job.train, setting_of(job, this_place())
     images = _images(job, setting.numerics.device)
     reset_peak_memory(setting.numerics.device)
-    folder.about |= {"numerics": numerics_of(task, setting, images)}
+    prepared = Preparation.of(images.data, task.data)
+    folder.about |= {"numerics": numerics_of(task, setting, images), "images": prepared.to_json()}
     folder.discard_unusable()
     trained = carry_out(task, setting, images, folder)  # beyond `until`, where it had been farther once
     curve = trained.curve

@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|replay|confirm|measure: look into runs, and ask more of them."""
+"""python -m populations list|show|best|lineage|replay|confirm|measure|export: look into runs, ask more of them."""
 
 import argparse
 import sys
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     made = OneLineParser(prog="populations", description="Look into runs and replay their models.")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=OneLineParser)
-    for add in (_add_list, _add_show, _add_best, _add_lineage, _add_replay, _add_confirm, _add_measure):
+    for add in _ADDED:
         add(commands)
     return made
 
@@ -112,6 +112,25 @@ def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_session(measure)
     _with_format(measure)
     measure.set_defaults(command=_command_of("measure", "measure_models"))
+
+
+def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    export = commands.add_parser("export", help="carry a network away: as Python source, ONNX, torch.export, weights")
+    _with_run(export)
+    export.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    export.add_argument(
+        "--format", default="source", metavar="NAME", help="source (a folder with model.py), onnx, torch-export or "
+        "safetensors [default: source]",
+    )  # fmt: skip
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="the folder or file to write")
+    export.add_argument("--force", action="store_true", help="replace what an earlier export wrote there")
+    export.set_defaults(command=_command_of("export", "export_model"))
+
+
+_ADDED = (
+    *(_add_list, _add_show, _add_best, _add_lineage),
+    *(_add_replay, _add_confirm, _add_measure, _add_export),
+)
 
 
 def _with_run(command: OneLineParser) -> None:

@@ -100,6 +100,7 @@ if __name__ == "__main__":
     import evolve
     import populations.__main__
     import populations.commands.confirm
+    import populations.commands.export
     import populations.commands.look
     import populations.commands.measure
     import populations.commands.replay

@@ -1,6 +1,7 @@
 """Images: which, how they are split, and how they lie on a device.
 
-datasets  the datasets by name                     <- a new dataset goes here
-splits    the shared cache of images; train, validation and test indices
-images    batches on the device, shifted and mirrored there
+datasets     the datasets by name                     <- a new dataset goes here
+splits       the shared cache of images; train, validation and test indices
+images       batches on the device, shifted and mirrored there
+preparation  how images are prepared, in every checkpoint
 """
