@@ -74,6 +74,11 @@ def test_flags_and_files_mean_the_same(
     assert parse(flags).recipe().lr == lr
 
 
+def test_two_dashes_are_a_value_like_any_other() -> None:
+    assert parse(["--run=--"]).run.run == "--"
+    assert refused("--epochs=--") == "--epochs: '--'; expected int"
+
+
 def test_a_file_may_give_a_whole_number_for_a_rate_but_no_number_for_a_switch(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("lr = 1")

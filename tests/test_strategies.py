@@ -447,7 +447,7 @@ def test_a_final_ranking_is_told_once_and_only_what_it_asked_for() -> None:
     breeding.tell(judged(first))
     stranger = replace(first, number=99)
     for candidate in (first, stranger):
-        with pytest.raises(ValueError, match=f"told of job {candidate.number}, which the final ranking"):
+        with pytest.raises(ValueError, match=f"told of job {candidate.number} of stage final"):
             breeding.tell(judged(candidate))
 
 

@@ -26,7 +26,7 @@ class Afterwards(Strategy):
     @property
     @abstractmethod
     def expected(self) -> int:
-        """How many finalists there will be, as long as the search goes on."""
+        """How many finalists there will be: at most, as long as the search goes on."""
 
     @property
     def generation(self) -> int:

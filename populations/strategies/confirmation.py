@@ -33,8 +33,8 @@ class Confirmation(Afterwards):
 
     @property
     def expected(self) -> int:
-        """All trainings of as many winners as there may be."""
-        return SEEDS * min(self.top, self.searching.capacity)
+        """All trainings of as many winners as there are."""
+        return SEEDS * (len(self.winners) if self.searching.done else min(self.top, self.searching.capacity))
 
     @property
     def unraced_work(self) -> float:

@@ -20,8 +20,8 @@ class FinalRanking(Afterwards):
 
     @property
     def expected(self) -> int:
-        """As many as the population has at most."""
-        return self.searching.capacity
+        """As many as the population has."""
+        return len(self.searching.individuals) if self.searching.done else self.searching.capacity
 
     def finalists(self) -> list[Candidate]:
         """Return the population; its jobs keep their numbers, so that a longer search finds those it has."""
