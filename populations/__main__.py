@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|replay|confirm|measure: look into runs, and ask more of them."""
+"""python -m populations list|show|best|lineage|draw|replay|confirm|measure: look into runs, and ask more of them."""
 
 import argparse
 import sys
@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     made = OneLineParser(prog="populations", description="Look into runs and replay their models.")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=OneLineParser)
-    for add in (_add_list, _add_show, _add_best, _add_lineage, _add_replay, _add_confirm, _add_measure):
+    looking = (_add_list, _add_show, _add_best, _add_lineage, _add_draw)
+    for add in (*looking, _add_replay, _add_confirm, _add_measure):
         add(commands)
     return made
 
@@ -72,6 +73,16 @@ def _add_lineage(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     lineage.add_argument("model", nargs="?", help="beginning of an id, or best")
     _with_format(lineage)
     lineage.set_defaults(command=_command_of("look", "show_lineage"))
+
+
+def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    draw = commands.add_parser("draw", help="a model as a picture: blocks, channels and sizes, and what reads what")
+    _with_run(draw)
+    draw.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    draw.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: .svg, .png or .dot")
+    draw.add_argument("--genome", action="store_true", help="draw the silent nodes too")
+    draw.add_argument("--force", action="store_true", help="overwrite FILE where it exists")
+    draw.set_defaults(command=_command_of("draw", "draw_model"))
 
 
 def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
