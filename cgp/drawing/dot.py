@@ -35,9 +35,12 @@ def _node(box: Box) -> str:
 
 def _edge(edge: Edge) -> str:
     """Return an edge; one that passes others by does not pull its ends together."""
-    skips = f"color={_quoted(SKIP)}, constraint=false" if edge.kind == "skip" else "weight=10"
-    silent = f", style=dashed, color={_quoted(FAINT)}" * edge.silent
-    return f"{_quoted(str(edge.source))} -> {_quoted(str(edge.target))} [{skips}{silent}];"
+    look = ["constraint=false"] if edge.kind == "skip" else ["weight=10"]
+    if edge.silent:
+        look += [f"color={_quoted(FAINT)}", "style=dashed"]
+    elif edge.kind == "skip":
+        look += [f"color={_quoted(SKIP)}"]
+    return f"{_quoted(str(edge.source))} -> {_quoted(str(edge.target))} [{', '.join(look)}];"
 
 
 def _quoted(*lines: str) -> str:
