@@ -8,6 +8,7 @@
     blocks    the blocks and function sets            <- a new block goes here
     families  known networks as graphs
     model     Model: what `build` builds              <- another kind than a graph goes here
+    drawing   a graph or a genome as SVG, PNG or DOT
     network   `build(model)` -> nn.Module             <- a genome becomes a network here
     errors    BadInput: the one line a user reads
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -82,23 +83,7 @@ class Graph:
 
     @cached_property
     def _walk(self) -> tuple[list[Flow], list[Measure]]:
-        flows, measures = [Flow(self.image)], list[Measure]()
-        for n, node in enumerate(self.nodes, 1):
-            sources = [flows[source] for source in node.inputs]
-            try:
-                shape, ratios = aligned(sources, block(node.block).join)
-            except BadInput as error:
-                raise BadInput(f"node {n} ({node.block}): {error}") from error
-            step = _step(node.block, shape)
-            if min(step.shape) < 1:
-                raise BadInput(f"node {n} ({node.block}): gives {tuple(step.shape)}; expected larger images")
-            stride = max(source.stride for source in sources)
-            pairs = zip(sources, ratios, strict=True)
-            field = max(source.field + (ratio - 1) * source.stride for source, ratio in pairs)
-            convs = max(source.convs for source in sources) + step.convs
-            flows.append(Flow(step.shape, stride * step.stride, field + step.reach * stride, convs))
-            measures.append(step)
-        return flows, measures
+        return walk(self.nodes, self.image)
 
     @property
     def flows(self) -> list[Flow]:
@@ -150,6 +135,30 @@ class Graph:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"not a graph: {error!r}; expected image, classes and nodes") from error
+
+
+def walk(nodes: Sequence[Node], image: Shape) -> tuple[list[Flow], list[Measure]]:
+    """Return what leaves the image (index 0) and every node, and what each node costs; nodes may be silent.
+
+    Raises BadInput, naming the node, where maps do not fit together.
+    """
+    flows, measures = [Flow(image)], list[Measure]()
+    for n, node in enumerate(nodes, 1):
+        sources = [flows[source] for source in node.inputs]
+        try:
+            shape, ratios = aligned(sources, block(node.block).join)
+        except BadInput as error:
+            raise BadInput(f"node {n} ({node.block}): {error}") from error
+        step = _step(node.block, shape)
+        if min(step.shape) < 1:
+            raise BadInput(f"node {n} ({node.block}): gives {tuple(step.shape)}; expected larger images")
+        stride = max(source.stride for source in sources)
+        pairs = zip(sources, ratios, strict=True)
+        field = max(source.field + (ratio - 1) * source.stride for source, ratio in pairs)
+        convs = max(source.convs for source in sources) + step.convs
+        flows.append(Flow(step.shape, stride * step.stride, field + step.reach * stride, convs))
+        measures.append(step)
+    return flows, measures
 
 
 @lru_cache(maxsize=65536)

@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|replay|confirm|measure|export: look into runs, ask more of them."""
+"""python -m populations list|show|best|lineage|draw|replay|confirm|measure|export: look into runs and use them."""
 
 import argparse
 import sys
@@ -74,6 +74,16 @@ def _add_lineage(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     lineage.set_defaults(command=_command_of("look", "show_lineage"))
 
 
+def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    draw = commands.add_parser("draw", help="a model as a picture: blocks, channels and sizes, and what reads what")
+    _with_run(draw)
+    draw.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    draw.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: .svg, .png or .dot")
+    draw.add_argument("--genome", action="store_true", help="draw the silent nodes too")
+    draw.add_argument("--force", action="store_true", help="overwrite FILE where it exists")
+    draw.set_defaults(command=_command_of("draw", "draw_model"))
+
+
 def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     again = commands.add_parser("replay", help="score a model again and compare to the bit")
     _with_run(again)
@@ -128,7 +138,7 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_draw),
     *(_add_replay, _add_confirm, _add_measure, _add_export),
 )
 

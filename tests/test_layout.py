@@ -32,6 +32,7 @@ WITHOUT_TORCH = (
     "populations.reading.frame",
     "populations.run_folder.journal",
     "populations.commands.confirm",
+    "populations.commands.draw",
     "populations.reading.ledger",
     "populations.search.loop",
     "populations.setup.config",

@@ -31,7 +31,10 @@ def test_every_flag_has_its_row_in_its_group_with_its_default() -> None:
     assert {name for name in spelled if not re.search(rf"`{name}[ `]", TEXT)} == set()
 
 
-@pytest.mark.parametrize("command", ["list", "show", "best", "lineage", "replay", "confirm", "measure", "export"])
+COMMANDS = ("list", "show", "best", "lineage", "draw", "replay", "confirm", "measure", "export")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_its_flags(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])

@@ -36,6 +36,9 @@ class Wiring(Protocol):
     def nodes(self, genes: Sequence[int], space: Space) -> tuple[Node, ...]:
         """Return the active nodes in topological order."""
 
+    def all_nodes(self, genes: Sequence[int], space: Space) -> tuple[tuple[Node, ...], frozenset[int]]:
+        """Return every node, silent ones too, in topological order, and the numbers (from 1) of the active ones."""
+
     def cost(self, genes: Sequence[int], space: Space) -> tuple[int, int]:
         """Return parameters, and forward FLOPs per image, of the network."""
 

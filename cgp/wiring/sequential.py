@@ -67,10 +67,11 @@ class Sequential:
 
     def nodes(self, genes: Sequence[int], space: Space) -> tuple[Node, ...]:
         """Return the active nodes, a chain with second inputs."""
-        blocks, seconds, depth = split(genes, space)
-        return tuple(
-            Node(space.names[blocks[n]], (n, seconds[n]) if space.joins[blocks[n]] else (n,)) for n in range(depth)
-        )
+        return _chain(genes, space, genes[-1])
+
+    def all_nodes(self, genes: Sequence[int], space: Space) -> tuple[tuple[Node, ...], frozenset[int]]:
+        """Return every node, and the numbers of the active ones, with which the chain begins."""
+        return _chain(genes, space, space.max_depth), frozenset(range(1, genes[-1] + 1))
 
     def cost(self, genes: Sequence[int], space: Space) -> tuple[int, int]:
         """Return parameters and FLOPs."""
@@ -121,6 +122,14 @@ def split(genes: Sequence[int], space: Space) -> tuple[Sequence[int], Sequence[i
     """Return block genes, second-input genes and the depth gene."""
     count = space.max_depth
     return genes[:count], genes[count:-1], genes[-1]
+
+
+def _chain(genes: Sequence[int], space: Space, length: int) -> tuple[Node, ...]:
+    """Return the first `length` nodes."""
+    blocks, seconds, _ = split(genes, space)
+    return tuple(
+        Node(space.names[blocks[n]], (n, seconds[n]) if space.joins[blocks[n]] else (n,)) for n in range(length)
+    )
 
 
 def _surplus_downsamplings(

@@ -238,6 +238,17 @@ class Run:
         options = self._journal.parsed(row["options"]) if row["options"] else None
         return RecordedModel(row["id"], key, row["seed"], model, self._journal.latest_result(key), folder, options)
 
+    def genome(self, identity: str) -> dict[str, Any] | None:
+        """Return the genome of the model with this id, as JSON; None where it was made by hand.
+
+        One that was trained again has that of the model that it repeats; a copy has silent nodes of its own.
+        """
+        query = """select coalesce(t.genome, repeated.genome) from jobs j join tasks t using (job)
+            left join jobs p on p.job = j.parent and p.graph_id = j.graph_id
+            left join tasks repeated on repeated.job = p.job where j.id = ?"""
+        ((genome,),) = self._journal.tuples(query, identity)
+        return None if genome is None else dict(self._journal.parsed(genome))
+
 
 def load(folder: str | Path) -> Run:
     """Open a run folder for reading.
