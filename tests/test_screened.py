@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_it_does_not_trust_itself_where_there_is_nothing_to_learn() -> None:
     rng = np.random.default_rng(0)
     trusts = [
         Surrogate([Seen(graph, rng.random()) for graph in graphs(48, seed)], np.random.default_rng(seed)).trust
-        for seed in range(8)
+        for seed in range(5)
     ]
     assert np.mean(trusts) < 0.2
     same = Surrogate([Seen(graph, 0.5) for graph in graphs(48)], np.random.default_rng(0))
@@ -155,7 +156,7 @@ def test_it_foretells_nothing_far_beyond_what_was_seen() -> None:
 
 def test_it_finds_better_networks_than_drawing_at_random() -> None:
     """Of as many; in the mean over seeds, best and latest."""
-    found = {name: [run(search(seed, name=name)) for seed in range(3)] for name in ("random", "screened")}
+    found = {name: [run(search(seed, name=name)) for seed in range(2)] for name in ("random", "screened")}
     count = len(found["screened"][0])
     scores = {name: [[worth(c.model) for c in one[:count]] for one in ran] for name, ran in found.items()}  # type: ignore[arg-type]
     assert np.mean([max(one) for one in scores["screened"]]) > np.mean([max(one) for one in scores["random"]])
@@ -192,11 +193,16 @@ def test_the_first_generation_covers_the_costs() -> None:
     assert [sum(value < quarter for value in flops) for quarter in quarters] == pytest.approx([6, 12, 18], abs=2)
 
 
+@cache
+def in_order() -> list[Candidate]:
+    """The candidates of a search with one slot."""
+    return run(search(seed=5, generations=4))
+
+
 @pytest.mark.parametrize("slots", [1, 3, 20])
 def test_the_order_of_arrival_decides_nothing(slots: int) -> None:
     """With any number of slots, each of which ends at any time."""
-    expected = run(search(seed=5, generations=5))
-    breeding, order = search(seed=5, generations=5), random.Random(slots)
+    breeding, order = search(seed=5, generations=4), random.Random(slots)
     waiting, running, candidates = list[Candidate](), list[Candidate](), list[Candidate]()
     while not breeding.done:
         asked = breeding.ask(slots - len(running) - len(waiting))
@@ -205,7 +211,7 @@ def test_the_order_of_arrival_decides_nothing(slots: int) -> None:
         while waiting and len(running) < slots:
             running.append(waiting.pop(order.randrange(len(waiting))))
         breeding.tell(judged(running.pop(order.randrange(len(running)))))
-    assert [dataclasses.replace(c) for c in candidates] == expected
+    assert candidates == in_order()
 
 
 def test_a_slot_never_waits_for_a_generation_to_end() -> None:
