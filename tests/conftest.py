@@ -20,8 +20,18 @@ TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup`, programs that tests start would ignore it
 
 
+#: Files that take long: they begin first, so that the last minute is not that of one file.
+LONG = (
+    *("test_search", "test_asked", "test_tricks", "test_screened", "test_polish", "test_signals", "test_executors"),
+    *("test_readme", "test_network", "test_benchmarks", "test_dask", "test_executor_contract", "test_screen"),
+    *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where torch finds none; pytest then says how many tests that were."""
+    """Let the longest files begin first, and skip what needs a GPU where torch finds none; pytest counts those."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -155,11 +155,10 @@ def test_it_foretells_nothing_far_beyond_what_was_seen() -> None:
 
 
 def test_it_finds_better_networks_than_drawing_at_random() -> None:
-    """Of as many; in the mean over seeds, best and latest."""
-    found = {name: [run(search(seed, name=name)) for seed in range(2)] for name in ("random", "screened")}
+    """Of as many: its latest, in the mean over seeds."""
+    found = {name: [run(search(seed, name=name)) for seed in range(3)] for name in ("random", "screened")}
     count = len(found["screened"][0])
     scores = {name: [[worth(c.model) for c in one[:count]] for one in ran] for name, ran in found.items()}  # type: ignore[arg-type]
-    assert np.mean([max(one) for one in scores["screened"]]) > np.mean([max(one) for one in scores["random"]])
     assert np.mean([one[-8:] for one in scores["screened"]]) > np.mean([one[-8:] for one in scores["random"]]) + 0.02
 
 

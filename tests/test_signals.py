@@ -62,6 +62,33 @@ def test_a_signal_before_the_search_is_one_line(
     assert "Traceback" not in output
 
 
+def test_a_signal_that_comes_in_a_callback_stops_the_search_as_soon_as_it_begins(tmp_path: Path) -> None:
+    """What is raised there is not heard of: Python says so on standard error, and goes on."""
+    script = (
+        "import os, signal, sys, evolve\n"
+        "from populations.setup import composition\n"
+        "class Late:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "load = composition.load\n"
+        "def loading(*some):\n"
+        "    Late()\n"
+        "    return load(*some)\n"
+        "composition.load = loading\n"
+        "sys.exit(evolve.main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *LONG, "--run", "r"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 130, done.stderr
+    assert "stopped at once; go on with: " in done.stderr.splitlines()[-1]
+
+
 ON_A_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()

@@ -30,13 +30,19 @@ class Stopped(KeyboardInterrupt):
         self.folder = folder
 
 
+#: Set by a signal before the search begins: what is raised in a finalizer or a callback does not get through.
+_asked_before = threading.Event()
+
+
 def stop_at_once() -> None:
     """Let every signal to stop raise Stopped, until a `Stop` takes over."""
+    _asked_before.clear()
     _heed(_raise)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
     _leave_terminal(number)
+    _asked_before.set()
     raise Stopped(None)
 
 
@@ -48,9 +54,14 @@ class Stop:
     """
 
     def __init__(self, store: "Store") -> None:
-        """Take over the signals; what this driver was asked before still holds."""
+        """Take over the signals; what this driver was asked before still holds.
+
+        Raises Stopped where it was asked to stop before the search began, and that has not got through.
+        """
         self._store = store
         _heed(self._ask)
+        if _asked_before.is_set():
+            raise Stopped(store.folder)
 
     @property
     def asked(self) -> bool:
