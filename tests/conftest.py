@@ -13,11 +13,14 @@ from cgp.layers import Shape
 from evaluate.data.splits import load
 from evaluate.job import DataSpec, Job, Train, recipe
 from evaluate.pool.executors import ProcessSlot
+from evaluate.pool.pool import STOP_SIGNALS
 
 TINY = Graph.chain(["conv_8_3", "maxpool", "conv_8_3"], Shape(1, 8, 8), 10)
 
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup`, programs that tests start would ignore it
+# Under `nohup`, or started in the background by a shell, programs that tests start would ignore these.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 #: Files that take long: they begin first, so that the last minute is not that of one file.
@@ -48,6 +51,15 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_CACHE_HOME", str(root))
         patch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it; tables heed it
         yield root
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """Restore the signals after a test: one that calls a `main` in this process leaves those of a program."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ SMALL = (
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer candidates a generation, so that the tests are short."""
     for name in ("_DRAWS", "_CHILDREN"):
-        monkeypatch.setattr(screened, name, 150)
+        monkeypatch.setattr(screened, name, 100)
 
 
 def graphs(count: int, seed: int = 0, space: Space = SPACE) -> list[Graph]:
@@ -156,7 +156,7 @@ def test_it_foretells_nothing_far_beyond_what_was_seen() -> None:
 
 def test_it_finds_better_networks_than_drawing_at_random() -> None:
     """Of as many: its latest, in the mean over seeds."""
-    found = {name: [run(search(seed, name=name)) for seed in range(3)] for name in ("random", "screened")}
+    found = {name: [run(search(seed, name=name)) for seed in range(2)] for name in ("random", "screened")}
     count = len(found["screened"][0])
     scores = {name: [[worth(c.model) for c in one[:count]] for one in ran] for name, ran in found.items()}  # type: ignore[arg-type]
     assert np.mean([one[-8:] for one in scores["screened"]]) > np.mean([one[-8:] for one in scores["random"]]) + 0.02

@@ -29,16 +29,11 @@ def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate], scree
     where the user has stopped it. Raises BadInput for what cannot be used.
     """
     config, screen = parse(["--resume", str(run), *flags]), screen or Screen()
-    opened, asked = start(config, screen), [_with_images(candidate, config.data()) for candidate in asked]
-    heard = Observers([screen])
-    with (
-        signals_restored(),
-        refusing_disk_said(),
-        screen,
-        heard,
-        opened(asked) as (breeding, schedule, pool, store),
-    ):
-        return search(breeding, schedule, pool, store, heard)
+    asked, heard = [_with_images(candidate, config.data()) for candidate in asked], Observers([screen])
+    with signals_restored(), refusing_disk_said():
+        opened = start(config, screen)
+        with screen, heard, opened(asked) as (breeding, schedule, pool, store):
+            return search(breeding, schedule, pool, store, heard)
 
 
 def _with_images(candidate: Candidate, data: DataSpec) -> Candidate:

@@ -169,7 +169,11 @@ class DaskCluster:
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     await self._look()
-            except Exception as error:  # whatever Dask raises then
+            except TimeoutError:
+                await self._come_back("it does not answer")
+            except OSError:  # in whatever words
+                await self._come_back("the connection has ended")
+            except Exception as error:  # whatever else Dask raises then
                 await self._come_back(_line(error))
             await asyncio.sleep(_LOOK_S)
 
