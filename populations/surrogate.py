@@ -7,7 +7,7 @@ Plain trees on features of the graph found in 80 trainings of NAS-Bench-201 what
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -36,6 +36,11 @@ class Seen:
     graph: Graph
     score: float  #: greater is better
     share: float = 1.0  #: of the recipe's epochs that it was trained for
+
+    @cached_property
+    def features(self) -> Vector:
+        """What is told of its graph: worked out once, however often it is learned from."""
+        return features(self.graph)
 
 
 class _Block:
@@ -118,7 +123,7 @@ class Surrogate:
     def __init__(self, seen: Sequence[Seen], rng: np.random.Generator, known: slice = _ALL) -> None:
         """Learn from `seen`, in its order; `rng` decides folds and trees, `known` says which features there are."""
         self._known = known
-        self._x = np.array([np.append(features(one.graph)[known], math.log2(one.share)) for one in seen])
+        self._x = np.array([np.append(one.features[known], math.log2(one.share)) for one in seen])
         self._y = np.array([one.score for one in seen])
         self._rng = rng
         trusts = {kind: self._cross_validated(kind) for kind in (_ridge, _trees)}
