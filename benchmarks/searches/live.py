@@ -10,9 +10,7 @@ Success is `screened` above both `random` and `model-free`.
 It takes hours and goes on where the table `live.jsonl.gz` ends; each row, a search, says on which hardware.
 """
 
-import argparse
 import os
-import sys
 import tempfile
 import time
 from collections import deque
@@ -27,9 +25,10 @@ from numpy.typing import NDArray
 
 from benchmarks import photographs
 from benchmarks.measure import hardware
+from benchmarks.searches.command import command
 from benchmarks.searches.population import IMAGES, LONG, SHORT, SIDE, SPACE, TRAIN, trained_and_tested
 from benchmarks.searches.table import Row, read, write
-from cgp import BadInput, Genome
+from cgp import Genome
 from cgp.model import Model
 from evaluate.devices.probe import resolve_precision
 from evaluate.job import DataSpec, Job, Recipe, Result, Train
@@ -225,17 +224,9 @@ def missing(found: list[Row], seeds: int, images: str, precision: str) -> Iterat
 
 def main(argv: Sequence[str]) -> int:
     """Run searches for so many minutes; 0: done or to be gone on with, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.searches live", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", help="CIFAR-10 in class folders; or set CGP_DATA")
-    parser.add_argument("--minutes", type=float, default=60.0, help="after which no search begins [default: 60]")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many [default: {SEEDS}]")
-    arguments = parser.parse_args(argv)
-    if arguments.data_dir is not None:
-        os.environ["CGP_DATA"] = arguments.data_dir
-    try:
-        found = record(photographs.folder(), arguments.minutes, arguments.seeds)
-    except BadInput as error:
-        print(f"benchmarks: error: {error}", file=sys.stderr)
-        return 2
-    print(f"{sum(row['arm'] != 'start' for row in found)} of {arguments.seeds * len(ARMS)} searches in {TABLE}")
-    return 0
+
+    def recorded(folder: Path, minutes: float, seeds: int) -> str:
+        found = record(folder, minutes, seeds)
+        return f"{sum(row['arm'] != 'start' for row in found)} of {seeds * len(ARMS)} searches in {TABLE}"
+
+    return command(argv, __doc__, ("seeds", SEEDS), recorded)

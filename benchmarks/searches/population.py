@@ -9,10 +9,8 @@ It takes hours and goes on where the table `population.jsonl.gz` ends, so that i
 each row says on which hardware.
 """
 
-import argparse
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +22,9 @@ import numpy as np
 
 from benchmarks import photographs
 from benchmarks.measure import hardware
+from benchmarks.searches.command import command
 from benchmarks.searches.table import Row, read, write
-from cgp import BadInput, Graph, Shape, Space, draw
+from cgp import Graph, Shape, Space, draw
 from evaluate.devices.probe import resolve_precision
 from evaluate.job import DataSpec, Job, Measure, Recipe, Result, Train, recipe
 from evaluate.pool.executors import await_ready, local_slots
@@ -147,18 +146,10 @@ def row_of(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> 
 
 def main(argv: Sequence[str]) -> int:
     """Record for so many minutes; 0: done or to be gone on with, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.searches population", description=__doc__.partition("\n")[0])
-    parser.add_argument("--data-dir", help="CIFAR-10 in class folders; or set CGP_DATA")
-    parser.add_argument("--minutes", type=float, default=60.0, help="after which no training begins [default: 60]")
-    parser.add_argument("--networks", type=int, default=NETWORKS, help=f"how many [default: {NETWORKS}]")
-    arguments = parser.parse_args(argv)
-    if arguments.data_dir is not None:
-        os.environ["CGP_DATA"] = arguments.data_dir
-    try:
-        found = record(photographs.folder(), arguments.minutes, arguments.networks, JUDGED)
-    except BadInput as error:
-        print(f"benchmarks: error: {error}", file=sys.stderr)
-        return 2
-    left = sum(1 for _ in missing(found, arguments.networks, JUDGED))
-    print(f"{len(found)} trainings in {TABLE}; {left} short ones are left" if left else f"{TABLE} is whole")
-    return 0
+
+    def recorded(folder: Path, minutes: float, networks: int) -> str:
+        found = record(folder, minutes, networks, JUDGED)
+        left = sum(1 for _ in missing(found, networks, JUDGED))
+        return f"{len(found)} trainings in {TABLE}; {left} short ones are left" if left else f"{TABLE} is whole"
+
+    return command(argv, __doc__, ("networks", NETWORKS), recorded)
