@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import harness
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.data.splits import load
@@ -60,6 +62,22 @@ def signals_as_before() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished search."""
+    cwd = tmp_path_factory.mktemp("searched")
+    done = harness.program(*harness.TINY, "--run", "r", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "r"
+
+
+@pytest.fixture
+def run(searched: Path, tmp_path: Path) -> Path:
+    """A copy of it, to ask more of."""
+    shutil.copytree(searched, tmp_path / "r", symlinks=True)
+    return tmp_path / "r"
 
 
 @pytest.fixture

@@ -17,22 +17,6 @@ from populations import load
 from populations.commands.confirm import confirmed, winners
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished search."""
-    cwd = tmp_path_factory.mktemp("searched")
-    done = program(*TINY, "--run", "r", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return cwd / "r"
-
-
-@pytest.fixture
-def run(searched: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    shutil.copytree(searched, tmp_path / "r", symlinks=True)
-    return tmp_path / "r"
-
-
 def confirm(run: Path, *flags: str) -> str:
     done = populations("confirm", run.name, *flags, cwd=run.parent)
     assert done.returncode == 0, done.stderr

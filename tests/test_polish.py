@@ -21,7 +21,7 @@ from evaluate.job import Job, Train, recipe
 from evaluate.training import trained
 from evaluate.training.train import train
 from evaluate.worker import evaluate
-from harness import ROOT, TINY, Started, assert_same_run, facts, populations, program, wait_for
+from harness import ROOT, Started, assert_same_run, facts, populations, program, wait_for
 from populations import Run, load
 from populations.commands.polish import polish
 from populations.reading.replay import recorded_job
@@ -30,27 +30,11 @@ POLISH = ("best", "--recipe", "retrain", "--epochs", "2")
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished search."""
-    cwd = tmp_path_factory.mktemp("searched")
-    done = program(*TINY, "--run", "r", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return cwd / "r"
-
-
-@pytest.fixture(scope="module")
 def polished(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run whose best model is polished, and what the command said."""
     run = tmp_path_factory.mktemp("polished") / "r"
     shutil.copytree(searched, run, symlinks=True)
     return run, said(run, *POLISH)
-
-
-@pytest.fixture
-def run(searched: Path, tmp_path: Path) -> Path:
-    """A copy of the search."""
-    shutil.copytree(searched, tmp_path / "r", symlinks=True)
-    return tmp_path / "r"
 
 
 def replay(run: Path, *flags: str) -> subprocess.CompletedProcess[str]:
