@@ -76,7 +76,7 @@ def test_a_driver_killed_hard_is_accounted_up_to_its_last_word(tmp_path: Path) -
 
 
 def test_the_time_of_what_failed_is_shown(tmp_path: Path) -> None:
-    slow = (*TINY, "--epochs", "20", "--timeout", "0.01", "--generations", "1", "--workers", "1")
+    slow = (*TINY, "--epochs", "1000", "--timeout", "0.01", "--generations", "1", "--workers", "1")
     assert program(*slow, "--run", "r", cwd=tmp_path).returncode == 0
     spent = parts(tmp_path / "r")
     assert spent["training"] == 0
