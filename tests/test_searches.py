@@ -102,7 +102,7 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, tuple[dict[str, 
     monkeypatch.setattr(live, "BUDGET_S", 60.0)
     monkeypatch.setattr("populations.strategies.screened._DRAWS", 100)
     monkeypatch.setattr("populations.strategies.screened._CHILDREN", 100)
-    return lambda arm, start: live.made(live.Asked(arm, 3, "none", "fp32", start))
+    return lambda arm, start: live.made(live.Asked(arm, 3, "none", "cpu", start))
 
 
 def test_all_arms_begin_with_the_same_networks_and_go_their_own_ways(

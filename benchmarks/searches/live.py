@@ -10,7 +10,6 @@ Success is `screened` above both `random` and `model-free`.
 It takes hours and goes on where the table `live.jsonl.gz` ends; each row, a search, says on which hardware.
 """
 
-import os
 import tempfile
 import time
 from collections import deque
@@ -24,13 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import photographs
-from benchmarks.measure import hardware
-from benchmarks.searches.command import command
-from benchmarks.searches.population import IMAGES, LONG, SHORT, SIDE, SPACE, TRAIN, trained_and_tested
+from benchmarks.searches.command import Recording, command
+from benchmarks.searches.population import IMAGES, LONG, SHORT, SIDE, SPACE, TRAIN, on, trained_and_tested
 from benchmarks.searches.table import Row, read, write
 from cgp import Genome
 from cgp.model import Model
-from evaluate.devices.probe import resolve_precision
 from evaluate.job import DataSpec, Job, Recipe, Result, Train
 from evaluate.metrics import objectives
 from evaluate.pool.executors import await_ready, local_slots
@@ -115,16 +112,14 @@ class Asked:
     arm: str
     seed: int
     images: str
-    precision: str
+    device: str = "cpu"
     start: tuple[dict[str, Any], ...] = ()
 
     def job(self, number: int, model: Model, trained: Recipe, folder: Path) -> Job:
         """Return the training of network `number`."""
         spec = DataSpec(f"folder:{self.images}", train_size=TRAIN, image_size=SIDE)
         seeded = int(np.random.SeedSequence([2028, self.seed, number]).generate_state(1)[0])
-        return Job(
-            number, str(number), Train(model, replace(trained, precision=self.precision), spec), seeded, str(folder)
-        )
+        return Job(number, str(number), Train(model, on(self.device, trained), spec), seeded, str(folder))
 
 
 def breeding(asked: Asked) -> Strategy:
@@ -179,20 +174,19 @@ def rows(path: Path = TABLE) -> list[Row]:
     return read(path, VERSION)
 
 
-def record(folder: Path, minutes: float, seeds: int, path: Path = TABLE) -> list[Row]:
-    """Run the searches that the table at `path` lacks, for so many minutes; return its rows."""
-    found, end, said = rows(path), time.monotonic() + 60 * minutes, hardware()
-    slots = local_slots(["cpu"], os.cpu_count() or 1)
+def record(recording: Recording, path: Path = TABLE) -> list[Row]:
+    """Run the searches that the table at `path` lacks, and write it there; return its rows."""
+    found, end, said = rows(path), time.monotonic() + 60 * recording.minutes, recording.hardware
+    slots = local_slots([recording.device], recording.workers)
     await_ready(slots)
     idle, running = list[Slot](slots), dict["Future[Row]", tuple[Slot, Asked]]()
-    precision = resolve_precision("auto", "cpu")
     with tempfile.TemporaryDirectory() as some:
-        photographs.link_some(folder, Path(some), **IMAGES)
+        photographs.link_some(recording.photographs, Path(some), **IMAGES)
         try:
             while True:
                 while idle and time.monotonic() < end:
                     under_way = {(asked.arm, asked.seed) for _, asked in running.values()}
-                    todo = missing(found, seeds, some, precision)
+                    todo = missing(found, recording.count, some, recording.device)
                     asked = next((one for one in todo if (one.arm, one.seed) not in under_way), None)
                     if asked is None:
                         break
@@ -209,24 +203,24 @@ def record(folder: Path, minutes: float, seeds: int, path: Path = TABLE) -> list
                 slot.stop()
 
 
-def missing(found: list[Row], seeds: int, images: str, precision: str) -> Iterator[Asked]:
+def missing(found: list[Row], seeds: int, images: str, device: str) -> Iterator[Asked]:
     """Yield the searches that the table lacks: all starts, then the arms of the seeds whose start is there."""
     for seed in range(seeds):
         known = {row["arm"]: row for row in found if row["seed"] == seed}
         if "start" not in known:
-            yield Asked("start", seed, images, precision)
+            yield Asked("start", seed, images, device)
     for seed in range(seeds):
         for arm in ARMS:
             known = {row["arm"]: row for row in found if row["seed"] == seed}
             if arm not in known and "start" in known:
-                yield Asked(arm, seed, images, precision, tuple(known["start"]["results"]))
+                yield Asked(arm, seed, images, device, tuple(known["start"]["results"]))
 
 
 def main(argv: Sequence[str]) -> int:
     """Run searches for so many minutes; 0: done or to be gone on with, 2: bad input."""
 
-    def recorded(folder: Path, minutes: float, seeds: int) -> str:
-        found = record(folder, minutes, seeds)
-        return f"{sum(row['arm'] != 'start' for row in found)} of {seeds * len(ARMS)} searches in {TABLE}"
+    def recorded(recording: Recording) -> str:
+        found = record(recording)
+        return f"{sum(row['arm'] != 'start' for row in found)} of {recording.count * len(ARMS)} searches in {TABLE}"
 
     return command(argv, __doc__, ("seeds", SEEDS), recorded)

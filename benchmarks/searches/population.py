@@ -9,7 +9,6 @@ It takes hours and goes on where the table `population.jsonl.gz` ends, so that i
 each row says on which hardware.
 """
 
-import os
 import shutil
 import tempfile
 import time
@@ -21,8 +20,7 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks import photographs
-from benchmarks.measure import hardware
-from benchmarks.searches.command import command
+from benchmarks.searches.command import Recording, command
 from benchmarks.searches.table import Row, read, write
 from cgp import Graph, Shape, Space, draw
 from evaluate.devices.probe import resolve_precision
@@ -76,24 +74,23 @@ def score(row: Row) -> float:
     return max((point["val_accuracy"] for point in row["curve"]), default=0.0)
 
 
-def record(folder: Path, minutes: float, networks: int, judged: int, path: Path = TABLE) -> list[Row]:
-    """Train what the table at `path` lacks, for so many minutes, on the photographs in `folder`; return its rows."""
-    found, end = rows(path), time.monotonic() + 60 * minutes
-    slots = local_slots(["cpu"], os.cpu_count() or 1)
+def record(recording: Recording, judged: int, path: Path = TABLE) -> list[Row]:
+    """Train what the table at `path` lacks, and write it there; return its rows."""
+    found, end = rows(path), time.monotonic() + 60 * recording.minutes
+    slots = local_slots([recording.device], recording.workers)
     await_ready(slots)
-    precision, said = resolve_precision("auto", "cpu"), hardware()
+    recipes = {kind: on(recording.device, trained) for kind, trained in RECIPES.items()}
     with tempfile.TemporaryDirectory() as some, Pool(slots, trained_and_tested) as pool:
-        photographs.link_some(folder, Path(some), **IMAGES)
+        photographs.link_some(recording.photographs, Path(some), **IMAGES)
         spec = DataSpec(f"folder:{some}", train_size=TRAIN, image_size=SIDE)
         asked = dict[tuple[str, int], tuple[str, int, int]]()
-        todo = missing(found, networks, judged)
+        todo = missing(found, recording.count, judged)
         while True:
             while pool.free and time.monotonic() < end and (one := next(todo, None)):
                 kind, number, seed = one
                 folder_of = Path(some) / "models" / f"{kind}-{number}-{seed}"
                 folder_of.mkdir(parents=True)
-                trained = replace(RECIPES[kind], precision=precision)
-                job = job_of(number, seed, folder_of, trained, spec)
+                job = job_of(number, seed, folder_of, recipes[kind], spec)
                 asked[job.stage, job.number] = one
                 pool.submit(job)
             if not pool.busy:
@@ -101,13 +98,19 @@ def record(folder: Path, minutes: float, networks: int, judged: int, path: Path 
             for job, result in pool.settle():
                 if result.status == "lost":  # a worker's fault, no network's
                     raise RuntimeError(f"{job.id}: {result.error}")
-                found.append(row_of(asked.pop((job.stage, job.number)), job, result, said))
+                found.append(row_of(asked.pop((job.stage, job.number)), job, result, recording.hardware))
                 shutil.rmtree(job.folder)
             ordered = sorted(found, key=lambda row: (row["kind"] == "long", row["number"], row["seed"]))
             write(ordered, VERSION, path)
-        if next(missing(found, networks, judged), None) and time.monotonic() < end:
-            found = record(folder, (end - time.monotonic()) / 60, networks, judged, path)
+    left = (end - time.monotonic()) / 60
+    if left > 0 and next(missing(found, recording.count, judged), None):
+        return record(replace(recording, minutes=left), judged, path)
     return found
+
+
+def on(device: str, trained: Recipe) -> Recipe:
+    """Return the recipe as `device` computes it fastest."""
+    return replace(trained, precision=resolve_precision("auto", device), cuda_graphs=device != "cpu")
 
 
 def trained_and_tested(job: Job) -> Result:
@@ -147,9 +150,9 @@ def row_of(asked: tuple[str, int, int], job: Job, result: Result, said: str) -> 
 def main(argv: Sequence[str]) -> int:
     """Record for so many minutes; 0: done or to be gone on with, 2: bad input."""
 
-    def recorded(folder: Path, minutes: float, networks: int) -> str:
-        found = record(folder, minutes, networks, JUDGED)
-        left = sum(1 for _ in missing(found, networks, JUDGED))
+    def recorded(recording: Recording) -> str:
+        found = record(recording, JUDGED)
+        left = sum(1 for _ in missing(found, recording.count, JUDGED))
         return f"{len(found)} trainings in {TABLE}; {left} short ones are left" if left else f"{TABLE} is whole"
 
     return command(argv, __doc__, ("networks", NETWORKS), recorded)
