@@ -13,6 +13,7 @@ from benchmarks.searches import live, population, replayed
 from benchmarks.searches.table import read, write
 from cgp import BadInput
 from evaluate.job import DataSpec, Job, Result
+from populations.record import Record
 from populations.strategies.screened import START
 
 
@@ -99,10 +100,9 @@ def test_a_policy_picks_new_networks_only(recorded: list[dict[str, Any]], policy
 def searched(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, tuple[dict[str, Any], ...]], dict[str, Any]]:
     """Run a search of an arm whose trainings take no time."""
     monkeypatch.setattr(live, "trained_and_tested", worth)
-    monkeypatch.setattr(live, "BUDGET_S", 60.0)
     monkeypatch.setattr("populations.strategies.screened._DRAWS", 100)
     monkeypatch.setattr("populations.strategies.screened._CHILDREN", 100)
-    return lambda arm, start: live.made(live.Asked(arm, 3, "none", "cpu", start))
+    return lambda arm, start: live.made(live.Asked(arm, 3, "none", "cpu", start, 60.0))
 
 
 def test_all_arms_begin_with_the_same_networks_and_go_their_own_ways(
@@ -114,16 +114,28 @@ def test_all_arms_begin_with_the_same_networks_and_go_their_own_ways(
     assert len({tuple(ids) for ids in first.values()}) == 1
     rows = {arm: searched(arm, start) for arm in live.ARMS}
     for row in rows.values():
-        assert row["spent"] >= 60
-        assert row["networks"] >= START
-        assert [score for _, score, _ in row["curve"]] == sorted(score for _, score, _ in row["curve"])
+        spent = [spent for spent, _, _ in row["trained"]]
+        assert spent == sorted(spent)
+        assert spent[-2] < 60 <= spent[-1]
         assert len(row["judged"]) == live.JUDGES
-    assert len({tuple(row["curve"][0][1:]) for row in rows.values()}) == 1
+    assert len({tuple(score for _, score, _ in row["trained"][:START]) for row in rows.values()}) == 1
 
 
-def test_starts_come_before_the_arms_that_share_them() -> None:
+def test_starts_come_before_the_arms_that_share_them_and_decide_their_budget() -> None:
     assert [one.arm for one in live.missing([], 2, "", "")] == ["start", "start"]
-    found = [{"arm": "start", "seed": 1, "results": []}]
-    asked = list(live.missing(found, 2, "", ""))
-    assert (asked[0].arm, asked[0].seed) == ("start", 0)
-    assert [(one.arm, one.seed) for one in asked[1:]] == [(arm, 1) for arm in live.ARMS]
+    found = [{"arm": "start", "seed": 0, "results": [{"seconds": 2.0}, {"seconds": 4.0}]}]
+    *arms, start = live.missing(found, 2, "", "")
+    assert [(one.arm, one.seed) for one in arms] == [(arm, 0) for arm in live.ARMS]
+    assert {one.budget for one in arms} == {18.0}
+    assert (start.arm, start.seed) == ("start", 1)
+
+
+@pytest.mark.usefixtures("searched")
+def test_the_model_free_arm_tries_as_many_children_as_draws() -> None:
+    searching = live.breeding(live.Asked("model-free", 3, ""))
+    for candidate in searching.ask(1):
+        searching.tell(Record(candidate, str(candidate.number), Result("ok", {"val_accuracy": 0.5})))
+    assert isinstance(searching, live.ModelFree)
+    found = searching.candidates(searching.individuals[0], np.random.default_rng(0))
+    children = [proposal for proposal in found if proposal.parent]
+    assert 0 < 2 * len(children) == len(found)

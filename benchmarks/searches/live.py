@@ -1,15 +1,14 @@
 """python -m benchmarks.searches live --minutes N: whole searches against drawing at random, with paired seeds.
 
 Decided before the first run: the arms below; 20 seeds, of which all arms share the first 24 networks and their
-trainings; a budget of core-seconds (training, and what choosing takes) for each search. The curve is the test
-accuracy of the best network so far by validation, over core-seconds. The primary figure is the paired difference to
-`random` in the area under that curve: Wilcoxon's signed-rank test, Holm's correction over the arms, a bootstrap
-interval. The winners are judged by three long trainings on fresh seeds, on test images that no search has seen.
-Success is `screened` above both `random` and `model-free`.
+trainings; a budget of core-seconds (training, and what choosing takes), three times what those 24 have cost. The
+winners are judged by three long trainings on fresh seeds, on test images that no search has seen. What is made of
+it, and when success is claimed, says `summary`.
 
 It takes hours and goes on where the table `live.jsonl.gz` ends; each row, a search, says on which hardware.
 """
 
+import math
 import tempfile
 import time
 from collections import deque
@@ -35,12 +34,13 @@ from evaluate.pool.slot import Slot
 from populations.record import Candidate, Record
 from populations.strategies import Settings, Strategy
 from populations.strategies.aging import Aging
+from populations.strategies.breeding import Individual
 from populations.strategies.mu_plus_lambda import MuPlusLambda
-from populations.strategies.screened import START, Judge, Lesson, Screened
+from populations.strategies.screened import START, Judge, Lesson, Proposal, Screened
 
 TABLE = Path(__file__).with_name("live.jsonl.gz")
 VERSION = 1
-SEEDS, BUDGET_S = 20, 400.0
+SEEDS, BUDGET = 20, 3.0  #: the latter in costs of the start
 BATCH = 8
 JUDGES = 3
 
@@ -54,7 +54,14 @@ class AtRandom(Screened):
 
 
 class ModelFree(Screened):
-    """The same candidates, draws and one-gene children of the incumbent, without a model: any of them."""
+    """The same candidates without a model: a one-gene child of the incumbent or a draw, as likely as each other."""
+
+    def candidates(self, incumbent: Individual | None, rng: np.random.Generator) -> list[Proposal]:
+        """Return as many draws as there are children, for many children are one and the same graph."""
+        found = super().candidates(incumbent, rng)
+        children = [proposal for proposal in found if proposal.parent is not None]
+        draws = [proposal for proposal in found if proposal.parent is None]
+        return draws[: len(children) or None] + children
 
     def judge(self, lessons: list[Lesson], rng: np.random.Generator) -> Judge | None:
         """Have any opinion, from when the surrogate could have one."""
@@ -114,6 +121,7 @@ class Asked:
     images: str
     device: str = "cpu"
     start: tuple[dict[str, Any], ...] = ()
+    budget: float = math.inf  #: core-seconds
 
     def job(self, number: int, model: Model, trained: Recipe, folder: Path) -> Job:
         """Return the training of network `number`."""
@@ -131,12 +139,15 @@ def breeding(asked: Asked) -> Strategy:
 
 
 def made(asked: Asked) -> Row:
-    """Return the row of a search, or with arm `start` of the networks that all arms of a seed begin with."""
-    searching, spent, curve, known = breeding(asked), 0.0, list[list[float]](), list[Result]()
-    waiting = deque[Candidate]()
-    best: tuple[float, float, Candidate] | None = None
+    """Return the row of a search, or with arm `start` of the networks that all arms of a seed begin with.
+
+    Of each network that a search trains, in order: core-seconds spent until then, validation and test accuracy.
+    """
+    searching, spent, known = breeding(asked), 0.0, list[Result]()
+    waiting, trained = deque[Candidate](), list[list[float]]()
+    best: tuple[float, Candidate] | None = None
     with tempfile.TemporaryDirectory() as folder:
-        while spent < BUDGET_S and not (asked.arm == "start" and len(known) == START):
+        while spent < asked.budget and not (asked.arm == "start" and len(known) == START):
             began = time.process_time()
             waiting += searching.ask(1)
             spent += time.process_time() - began  # what choosing takes
@@ -150,16 +161,24 @@ def made(asked: Asked) -> Row:
             known.append(result)
             spent += result.seconds or 0.0
             searching.tell(Record(candidate, str(candidate.number), result))
-            score = result.metrics.get("val_accuracy", 0.0)
+            score, tested = (result.metrics.get(f"{name}_accuracy", 0.0) for name in ("val", "test"))
+            trained.append([round(spent, 2), score, tested])
             if best is None or score > best[0]:
-                best = score, result.metrics.get("test_accuracy", 0.0), candidate
-                curve.append([round(spent, 2), *best[:2]])
+                best = score, candidate
         if asked.arm == "start":
             return {"arm": "start", "seed": asked.seed, "results": [result.to_json() for result in known]}
-        judged = [_judged(asked, best[2], n, Path(folder)) for n in range(JUDGES)] if best else []
-    nodes = best[2].model.to_json()["nodes"] if best else []
-    row = {"arm": asked.arm, "seed": asked.seed, "networks": len(known), "spent": round(spent, 2), "curve": curve}
+        judged = [_judged(asked, best[1], n, Path(folder)) for n in range(JUDGES)] if best else []
+    nodes = best[1].model.to_json()["nodes"] if best else []
+    row = {"arm": asked.arm, "seed": asked.seed, "budget": round(asked.budget, 2), "trained": trained}
     return row | {"winner": nodes, "judged": judged}
+
+
+def warmed(asked: Asked) -> Row:
+    """Train one network that does not count: a worker's first one pays for what its device loads."""
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = breeding(asked).ask(1)[0]
+        trained_and_tested(asked.job(candidate.number, candidate.model, SHORT, Path(folder)))
+    return {}
 
 
 def _judged(asked: Asked, winner: Candidate, n: int, folder: Path) -> float:
@@ -183,6 +202,7 @@ def record(recording: Recording, path: Path = TABLE) -> list[Row]:
     with tempfile.TemporaryDirectory() as some:
         photographs.link_some(recording.photographs, Path(some), **IMAGES)
         try:
+            wait([slot.submit(warmed, Asked("start", 0, some, recording.device)) for slot in slots])
             while True:
                 while idle and time.monotonic() < end:
                     under_way = {(asked.arm, asked.seed) for _, asked in running.values()}
@@ -204,16 +224,15 @@ def record(recording: Recording, path: Path = TABLE) -> list[Row]:
 
 
 def missing(found: list[Row], seeds: int, images: str, device: str) -> Iterator[Asked]:
-    """Yield the searches that the table lacks: all starts, then the arms of the seeds whose start is there."""
+    """Yield the searches that the table lacks, seed by seed: the start, and once that is there all arms."""
     for seed in range(seeds):
         known = {row["arm"]: row for row in found if row["seed"] == seed}
         if "start" not in known:
             yield Asked("start", seed, images, device)
-    for seed in range(seeds):
-        for arm in ARMS:
-            known = {row["arm"]: row for row in found if row["seed"] == seed}
-            if arm not in known and "start" in known:
-                yield Asked(arm, seed, images, device, tuple(known["start"]["results"]))
+            continue
+        start = tuple(known["start"]["results"])
+        budget = BUDGET * sum(result["seconds"] or 0.0 for result in start)
+        yield from (Asked(arm, seed, images, device, start, budget) for arm in ARMS if arm not in known)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -107,14 +107,18 @@ def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> lis
 
 def expected(pool: Pool, budget: int) -> float:
     """Return what `replay` gives on average for random picking: `budget` networks drawn without replacement."""
-    order = np.argsort(-pool.seen, kind="stable")
+    return expected_best(pool.seen, pool.judged, budget)
+
+
+def expected_best(seen: Vector, judged: Vector, count: int) -> float:
+    """Return the expected `judged` of the network with the best `seen` of `count` drawn without replacement."""
     total, chance_none = 0.0, 1.0
-    for rank, place in enumerate(order):
-        left = len(pool) - rank
-        if left < budget:
+    for rank, place in enumerate(np.argsort(-seen, kind="stable")):
+        left = len(seen) - rank
+        if left < count:
             break
-        chance = budget / left
-        total += chance_none * chance * pool.judged[place]
+        chance = count / left
+        total += chance_none * chance * judged[place]
         chance_none *= 1 - chance
     return float(total)
 

@@ -55,7 +55,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class _Proposal:
+class Proposal:
     """A network that might be trained."""
 
     genome: Genome
@@ -142,7 +142,7 @@ class Screened(Strategy):
             return
         lessons = list(self._lessons)[: len(self._lessons) - (self._closed - generation + 1)]
         judge = self.judge(lessons, rng)
-        pool = self._pool(lessons[-1].incumbent, rng) if judge else []
+        pool = self.candidates(lessons[-1].incumbent, rng) if judge else []
         rows = np.array([features(proposal.graph) for proposal in pool])
         taken = set[int]()
         for number in numbers:
@@ -160,10 +160,10 @@ class Screened(Strategy):
                 *(number, generation, chosen.parent, chosen.genome, chosen.graph), reason="screened", predicted=told
             )
 
-    def _proposed(self, genome: Genome, parent: Key | None = None) -> _Proposal:
-        return _Proposal(genome, genome.graph(self.settings.space), parent)
+    def _proposed(self, genome: Genome, parent: Key | None = None) -> Proposal:
+        return Proposal(genome, genome.graph(self.settings.space), parent)
 
-    def _stratified(self, count: int, rng: np.random.Generator) -> list[_Proposal]:
+    def _stratified(self, count: int, rng: np.random.Generator) -> list[Proposal]:
         """Return `count` networks whose costs are spread evenly over those of draws, in random order."""
         drawn = sorted((self._proposed(self.draw(rng)) for _ in range(_STRATA * count)), key=lambda p: p.graph.flops)
         chosen = [drawn[stratum * _STRATA + int(rng.integers(_STRATA))] for stratum in range(count)]
@@ -177,7 +177,7 @@ class Screened(Strategy):
         surrogate = Surrogate(seen, rng, self.known)
         return surrogate if surrogate.trust >= TRUST else None
 
-    def _pool(self, incumbent: Individual | None, rng: np.random.Generator) -> list[_Proposal]:
+    def candidates(self, incumbent: Individual | None, rng: np.random.Generator) -> list[Proposal]:
         """Return draws and one-gene children of `incumbent`, each graph once and none that was asked for."""
         space = self.settings.space
         proposals = [self._proposed(draw(space, rng)) for _ in range(_DRAWS)]
