@@ -132,10 +132,9 @@ class Asked:
 
 def breeding(asked: Asked) -> Strategy:
     """Return the strategy of an arm; its budget ends it long before its generations do."""
-    space = replace(SPACE, max_flops=SPACE.usual_flops)
     goals = objectives("val_accuracy,params")
     arm = ARMS.get(asked.arm, AtRandom)
-    return arm(Settings(space, goals, asked.seed, START, BATCH, 1000, 0.05))
+    return arm(Settings(SPACE, goals, asked.seed, START, BATCH, 1000, 0.05))
 
 
 def made(asked: Asked) -> Row:
