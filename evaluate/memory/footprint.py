@@ -23,8 +23,8 @@ def predicted_bytes(model: Model, recipe: Recipe) -> int:
     """Predict the most that training, validating and checkpointing `model` take at once.
 
     That is what tensors hold, and what a convolution has beside them: its weights and their gradient once more,
-    in an order of its own. The file that a training goes on from is not counted: the system can drop its pages. Nor are
-    workspaces that cuDNN takes where they are free, and does without where not: on an H200, 2.8 GB in fp32 for
+    in an order of its own. The file that a training goes on from is not counted: the system can drop its pages. Nor
+    are workspaces that cuDNN takes where they are free, and does without where not: on an H200, 2.8 GB in fp32 for
     convolutions from 1,024 to 1,024 channels.
     """
     return held_bytes(model, recipe) + 2 * _largest(model)
