@@ -24,7 +24,7 @@ from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
 from evaluate.files import BEST, discard_drafts, sync, write_atomically
-from evaluate.job import FINAL, SEARCH, DataSpec, Job, Key, Recipe, Result, Train
+from evaluate.job import FINAL, SEARCH, DataSpec, Goal, Job, Key, Recipe, Result, Train
 from evaluate.pool.usage import Usage
 from populations.reading import frame
 from populations.record import Candidate, Generation, Record
@@ -47,6 +47,7 @@ class Plan:
     inherit: bool = False  #: whether a child takes over weights of its parent
     fingerprint: str | None = None  #: of the images, which every job's worker compares
     family: str | None = None  #: where the networks are not of the space
+    goals: tuple[Goal, ...] = ()  #: what measures each network once it is trained
 
 
 class Store:
@@ -144,11 +145,12 @@ class Store:
         genome = candidate.genome.to_json(self.plan.space) if candidate.genome else {}
         genome_file = json.dumps(genome | {"graph": candidate.model.to_json()}).encode()
         write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
-        inherit = self._parent_folder(candidate) if self.plan.inherit and candidate.stage == SEARCH else None
+        plan = self.plan
+        inherit = self._parent_folder(candidate) if plan.inherit and candidate.stage == SEARCH else None
         return Job(
             candidate.number,
             identity,
-            candidate.task or Train(candidate.model, self.plan.recipe, self.plan.data, inherit),
+            candidate.task or Train(candidate.model, plan.recipe, plan.data, inherit, goals=plan.goals),
             _seed(self.plan.seed, candidate.key),
             str(folder.absolute()),
             str(self.stop_file.absolute()),
@@ -238,8 +240,9 @@ class Store:
             return
         path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
-        shared = frame.shared(self.folder, self.plan.family or self.plan.space.function_set, self.plan.data.name)
-        table = frame.population(self.journal, generation.number, shared)
+        named = self.plan.family or self.plan.space.function_set
+        columns = frame.Columns(self.folder, named, self.plan.data.name, self.plan.goals)
+        table = frame.population(self.journal, generation.number, columns)
         write_atomically(path, table.to_csv(index=False).encode())
 
     def set_best(self, best: Record | None, told: Record) -> None:

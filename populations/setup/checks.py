@@ -16,7 +16,7 @@ from cgp.errors import BadInput, did_you_mean
 from cgp.families import family_named
 from evaluate.data.datasets import dataset
 from evaluate.job import DataSpec, Recipe
-from evaluate.metrics import objectives
+from evaluate.metrics import goals_of, objectives, sealed
 from populations.search.racing import rungs_of
 from populations.setup.executors import EXECUTORS
 from populations.setup.flags import Flags, SpaceFlags, spelled
@@ -62,14 +62,19 @@ def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) ->
     _check_dask(asked)
 
 
-def check_names(asked: Flags, recipe: Recipe, data: DataSpec, typed: Collection[str]) -> None:
-    """Raise BadInput for an unknown block, strategy, objective or dataset, and for what does not go with `recipe`."""
+def check_names(asked: Flags, recipe: Recipe, data: DataSpec, given: Collection[str], typed: Collection[str]) -> None:
+    """Raise BadInput for an unknown block, strategy, objective or dataset, and for what does not go with `recipe`.
+
+    Code of the user's is looked for where it is `given` now: what is asked of a run afterwards does without.
+    """
     evolution = asked.evolution
     function_set(asked.space.function_set)
     if evolution.family is not None:
         family_named(evolution.family)
     strategy_class(evolution.strategy)
-    objectives(evolution.objectives)
+    goals = objectives(evolution.objectives)
+    if "objectives" in given:
+        sealed(goals_of(goals))
     dataset(data)
     if evolution.racing:
         rungs_of(evolution.rungs, recipe)

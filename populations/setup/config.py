@@ -6,12 +6,14 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cgp.errors import BadInput, did_you_mean
 from cgp.layers import Shape
 from cgp.space import Space
+from evaluate.foreign import PREFIX, with_paths
 from evaluate.job import DataSpec, Recipe, recipe
 from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
@@ -190,7 +192,7 @@ def _configured(given: dict[str, Any]) -> Config:
     made = dataclasses.replace(made, evolution=dataclasses.replace(made.evolution, offspring=made.offspring))
     _refuse_preview_of_cluster(made)
     check_flags(made, flags, typed)
-    check_names(made, made.recipe(), made.data(), typed)
+    check_names(made, made.recipe(), made.data(), flags, typed)
     return made
 
 
@@ -209,7 +211,10 @@ def _refuse_preview_of_cluster(asked: Config) -> None:
 
 
 def absolute(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return `flags` with data paths that hold from any working directory."""
+    """Return `flags` with paths of data and of code that hold from any working directory."""
+    if "objectives" in flags:
+        objectives = with_paths(flags["objectives"], partial(_absolute_path, f"--objectives {PREFIX}"))
+        flags = flags | {"objectives": objectives}
     if "data_dir" in flags:
         flags = flags | {"data_dir": _absolute_path("--data-dir ", flags["data_dir"])}
     if str(flags.get("dataset")).startswith("folder:"):

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
 from evaluate.data.datasets import dataset_names
+from evaluate.foreign import EXPECTED
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.setup.executors import EXECUTORS
@@ -70,7 +71,7 @@ class EvolutionFlags:
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
     mutation_rate: float = flag(0.05, "chance of each gene to change")
-    objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties")
+    objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}, or {EXPECTED}; later ones break ties (of nsga2 all count)")
     re_evaluate: bool = flag(False, "train a graph again although it was scored before")
     seed: int = flag(0, "of the search; children and trainings derive theirs from it")
     deterministic: bool = flag(False, "of aging: breed as if results came in order of number", before=False)
