@@ -54,6 +54,7 @@ def _add_show(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(show)
     show.add_argument("--generation", type=int, metavar="N", help="the population after generation N")
     show.add_argument("--sort", metavar="COLUMN", help="sort by a column, greatest first")
+    show.add_argument("--front", action="store_true", help="the models that none beats in all objectives of the run")
     show.add_argument("--ledger", action="store_true", help="where the time of the slots went, and what was saved")
     _with_format(show)
     show.set_defaults(command=_command_of("look", "show_models"))

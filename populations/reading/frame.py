@@ -13,8 +13,9 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.model import Model, model_from_json
-from evaluate.job import POLISH, Goal, Key, Result
-from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by
+from evaluate.job import FINAL, POLISH, SEARCH, Goal, Key, Result
+from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by, objectives
+from populations.front import Front
 from populations.reading.columns import COLUMNS
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
@@ -122,6 +123,28 @@ class Run:
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""
         return population(self._journal, generation, self._columns)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The rows of `models` that none other beats in all objectives of the run, best by the first one first.
+
+        Of the final ranking where there is one, else of the search; each graph once. Raises BadInput where an
+        objective is unknown to this program.
+        """
+        goals = objectives(self.config["objectives"])
+        models = self.models[(self.models["status"] == "ok") & self.models["same_as"].isna()]
+        final = models[models["stage"] == FINAL]
+        models = final if len(final) else models[models["stage"] == SEARCH]
+        found, graphs = Front[Any](goals), self._graphs
+        values = models[[goal.name for goal in goals]].itertuples(index=False, name=None)
+        for index, identity, number, row in zip(models.index, models["id"], models["job"], values, strict=True):
+            found.add(index, graphs[identity], row, number)
+        return models.loc[found.members].reset_index(drop=True)
+
+    @property
+    def _graphs(self) -> dict[str, str]:
+        """The id of the graph of each model."""
+        return dict(self._journal.tuples("select id, graph_id from jobs"))
 
     @cached_property
     def generations(self) -> pd.DataFrame:
@@ -276,7 +299,7 @@ class Run:
 def load(folder: str | Path) -> Run:
     """Open a run folder for reading.
 
-    `.models .generations .curves .lineage .polished .measures .sessions` are DataFrames.
+    `.models .front .generations .curves .lineage .polished .measures .sessions` are DataFrames.
     """
     return Run(Path(folder))
 

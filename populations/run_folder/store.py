@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Plan:
     data: DataSpec
     seed: int
     cache: bool  #: whether a graph that was judged before takes over that result
-    keep: str  #: whose weights stay: `all` or `best`
+    keep: str  #: whose weights stay: `all`, `best` or `pareto`
     inherit: bool = False  #: whether a child takes over weights of its parent
     fingerprint: str | None = None  #: of the images, which every job's worker compares
     family: str | None = None  #: where the networks are not of the space
@@ -245,8 +245,8 @@ class Store:
         table = frame.population(self.journal, generation.number, columns)
         write_atomically(path, table.to_csv(index=False).encode())
 
-    def set_best(self, best: Record | None, told: Record) -> None:
-        """Point `best` to the best model so far, after `told` was told to the strategy.
+    def set_best(self, best: Record | None, told: Record, front: Sequence[Record] = ()) -> None:
+        """Point `best` to the best model so far, after `told` was told to the strategy; `front` is its front then.
 
         While a resumed search still goes through its journal, nothing changes.
         """
@@ -257,8 +257,11 @@ class Store:
         self._retention.told(told.id)
         if self._unheard or best is None:
             return
-        # A copy has no weights of its own.
-        self._retention.point_to(self.journal.original(best.candidate.key) if best.copied else best.id)
+        self._retention.point_to(self._weights_of(best), {self._weights_of(record) for record in front})
+
+    def _weights_of(self, record: Record) -> str:
+        """Return the id of the model whose weights are those of `record`: a copy has none of its own."""
+        return self.journal.original(record.candidate.key) if record.copied else record.id
 
     def end(self) -> None:
         """Close the journal and give the lock back."""

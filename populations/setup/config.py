@@ -19,6 +19,7 @@ from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
 from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
 from populations.setup.recorded import meaning, means_as_recorded
+from populations.strategies import STRATEGIES
 from populations.terminal.programs import OneLineParser, populations_command, program
 
 _RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
@@ -175,6 +176,7 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 # What is made of them
 
 _OF_FAMILIES = {"generations": 1, "inherit": False}
+_UNRACED = {"racing": False, "rungs": None}
 
 
 def _configured(given: dict[str, Any]) -> Config:
@@ -187,6 +189,8 @@ def _configured(given: dict[str, Any]) -> Config:
     asked = _begun(switches.get("resume"), flags) | flags
     if asked["family"]:  # a file of flags may serve searches, too
         asked |= {name: value for name, value in _OF_FAMILIES.items() if name not in typed}
+    if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
+        asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)
     # A run records how many children it has: not that they are as many as its population.
     made = dataclasses.replace(made, evolution=dataclasses.replace(made.evolution, offspring=made.offspring))
