@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|draw|replay|confirm|measure|export: look into runs and use them."""
+"""python -m populations COMMAND: look into runs and use them."""
 
 import argparse
 import sys
@@ -65,6 +65,20 @@ def _add_best(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(best)
     _with_format(best)
     best.set_defaults(command=_command_of("look", "show_best"))
+
+
+def _add_compare(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    compare = commands.add_parser("compare", help="groups of models side by side: mean, spread, best, intervals")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
+    compare.add_argument(
+        "--by", default="run", metavar="NAME", help="column or flag that makes groups [default: run]"
+    )
+    compare.add_argument(
+        "--metric", default="val_accuracy", metavar="NAME", help="column to compare [default: val_accuracy]"
+    )
+    compare.add_argument("--stage", default="search", metavar="NAME", help="of the models [default: search]")
+    _with_format(compare)
+    compare.set_defaults(command=_command_of("compare", "compare_groups"))
 
 
 def _add_lineage(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
@@ -139,7 +153,7 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_draw),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_draw),
     *(_add_replay, _add_confirm, _add_measure, _add_export),
 )
 

@@ -31,6 +31,7 @@ WITHOUT_TORCH = (
     "evaluate.metrics",
     "populations.reading.frame",
     "populations.run_folder.journal",
+    "populations.commands.compare",
     "populations.commands.confirm",
     "populations.commands.draw",
     "populations.reading.ledger",

@@ -16,17 +16,16 @@ from cgp.model import Model, model_from_json
 from evaluate.job import FINAL, POLISH, SEARCH, Goal, Key, Result
 from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by, objectives
 from populations.front import Front
-from populations.reading.columns import COLUMNS
+from populations.reading.columns import COLUMNS, SHARED
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
 from populations.setup.recorded import require
 
 _TEST = "test_accuracy"
-_SHARED = ("function_set", "run", "dataset")  # the same for every model of a run
 _MEASURED = {metric.name for metric in METRICS.values() if metric.by}  # a column where the objectives ask for it
 MODEL_COLUMNS = tuple(name for name in COLUMNS if name != _TEST and name not in _MEASURED)
-_COLUMNS = [name for name in COLUMNS if name not in _SHARED and name not in _MEASURED]
+_COLUMNS = [name for name in COLUMNS if name not in SHARED and name not in _MEASURED]
 _SCORES = [metric.name for metric in METRICS.values() if metric.source == "score" and not metric.by]
 
 
