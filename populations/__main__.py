@@ -70,13 +70,12 @@ def _add_best(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 def _add_compare(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     compare = commands.add_parser("compare", help="groups of models side by side: mean, spread, best, intervals")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
-    compare.add_argument(
-        "--by", default="run", metavar="NAME", help="column or flag that makes groups [default: run]"
-    )
-    compare.add_argument(
-        "--metric", default="val_accuracy", metavar="NAME", help="column to compare [default: val_accuracy]"
-    )
-    compare.add_argument("--stage", default="search", metavar="NAME", help="of the models [default: search]")
+    for name, default, shown in (
+        ("--by", "run", "what makes the groups: a column of the models table, or a flag of the search"),
+        ("--metric", "val_accuracy", "column that is compared"),
+        ("--stage", "search", "stage of the models"),
+    ):
+        compare.add_argument(name, default=default, metavar="NAME", help=f"{shown} [default: {default}]")
     _with_format(compare)
     compare.set_defaults(command=_command_of("compare", "compare_groups"))
 
@@ -87,6 +86,16 @@ def _add_lineage(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     lineage.add_argument("model", nargs="?", help="beginning of an id, or best")
     _with_format(lineage)
     lineage.set_defaults(command=_command_of("look", "show_lineage"))
+
+
+def _add_explain(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    explain = commands.add_parser(
+        "explain", help="a model node by node: what each costs, and what its parent has there"
+    )
+    _with_run(explain)
+    explain.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    _with_format(explain)
+    explain.set_defaults(command=_command_of("explain", "explain_model"))
 
 
 def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
@@ -153,7 +162,7 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_draw),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
     *(_add_replay, _add_confirm, _add_measure, _add_export),
 )
 

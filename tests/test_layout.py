@@ -34,6 +34,7 @@ WITHOUT_TORCH = (
     "populations.commands.compare",
     "populations.commands.confirm",
     "populations.commands.draw",
+    "populations.commands.explain",
     "populations.reading.ledger",
     "populations.search.loop",
     "populations.setup.config",

@@ -16,7 +16,7 @@ def compare_groups(arguments: argparse.Namespace) -> int:
     print_table(table, arguments.format, _SPARE)
     if arguments.format == "table":
         print(
-            f"\n{arguments.metric} of the n networks that ended ok; low..high: {CONFIDENCE:.0%} bootstrap interval of "
-            f"the mean ({RESAMPLES:,} resamples); difference, from..to: from the mean of the first row"
+            f"\n{arguments.metric} of the n networks that ended ok; low..high: {CONFIDENCE:.0%} bootstrap interval "
+            f"of the mean ({RESAMPLES:,} resamples);\ndifference, from..to: from the mean of the first row"
         )
     return 0

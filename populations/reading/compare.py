@@ -14,6 +14,7 @@ from evaluate.job import SEARCH
 from evaluate.metrics import METRICS
 from populations.reading.columns import SHARED
 from populations.reading.frame import Run
+from populations.setup.config import Config
 
 RESAMPLES, CONFIDENCE = 9_999, 0.95
 _BATCH = 100  # resamples drawn at once: of large groups all of them fill the memory
@@ -25,10 +26,10 @@ Numbers = NDArray[np.float64]
 def compare(runs: Sequence[Run], by: str, metric: str = "val_accuracy", stage: str = SEARCH) -> pd.DataFrame:
     """One row for each value of `by`, a column of the models or a flag of the searches, numbers in their order.
 
-    `n` networks ended ok and have the `metric`: their `mean`, `sd` (of a sample), `best`, and the bootstrap interval of
-    the mean, `low` to `high`; the `difference` of the mean from that of the first row, `from` .. `to`. What n leaves
-    out is counted: `pruned`, `failed` (whatever else did not end ok), `open`, `copies` (the result of an equal graph
-    taken over) and `unmeasured` (ended ok, without the metric). An interval of fewer than two networks is empty.
+    `n` networks ended ok and have the `metric`: their `mean`, `sd` (of a sample), `best`, and the bootstrap interval
+    of the mean, `low` to `high`; the `difference` of the mean from that of the first row, `from` .. `to`. What n
+    leaves out is counted: `pruned`, `failed` (whatever else did not end ok), `open`, `copies` (the result of an equal
+    graph taken over) and `unmeasured` (ended ok, without the metric). An interval of fewer than two networks is empty.
 
     Raises BadInput for a run without models in `stage`, a run that is there twice, and unknown names.
     """
@@ -60,7 +61,8 @@ def _models(run: Run, label: str, by: str, stage: str) -> pd.DataFrame:
     if models.empty:
         found = ", ".join(run.models["stage"].unique()) or "none"
         raise BadInput(f"{run.folder}: has no models of stage {stage} to compare; it has {found}")
-    flags = {name: value for name, value in run.config.items() if name not in SHARED}
+    flags = Config.of(run.config, run.folder).values
+    flags = {name: value for name, value in flags.items() if name not in SHARED}  # of a family the column says more
     if by == "run":
         values: Any = label
     elif by in flags:

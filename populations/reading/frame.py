@@ -258,10 +258,10 @@ class Run:
                 raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
             name = link.readlink().name
         # A measurement has an id, but is no model; g is behind every hexadecimal digit.
-        query = "select id from jobs where id between ? and ? || 'g' and measure is null limit 4"
+        query = "select id from jobs where id between ? and ? || 'g' and measure is null order by id limit 4"
         rows = self._journal.select(query, name, name)
         if len(rows) != 1:
-            found = ", ".join(row["id"] for row in rows[:3]) or "none"
+            found = ", ".join([*(row["id"] for row in rows[:3]), *(["more"] if len(rows) > 3 else [])]) or "none"
             raise BadInput(
                 f"model {name!r} of {self.folder}: found {found}; expected `best` or the beginning of one "
                 "id (see: python -m populations show RUN)"
