@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from cgp.errors import BadInput
@@ -161,14 +162,39 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export.set_defaults(command=_command_of("export", "export_model"))
 
 
+def _add_tensorboard(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    board = commands.add_parser(
+        "tensorboard", help="a run as event files for TensorBoard: curves, settings, population"
+    )
+    _with_run(board)
+    board.add_argument("--out", type=Path, metavar="DIR", help="folder to write [default: tensorboard in the run's]")
+    _with_follow(board)
+    board.set_defaults(command=_command_of("tensorboard", "write_events", "tensorboard"))
+
+
+def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    mlflow = commands.add_parser("mlflow", help="a run in MLflow: curves, settings, population")
+    _with_run(mlflow)
+    mlflow.add_argument("--uri", required=True, help="tracking server, http://HOST:PORT, or sqlite:///FILE.db")
+    mlflow.add_argument("--experiment", metavar="NAME", help="experiment to log to [default: name of the run folder]")
+    _with_follow(mlflow)
+    mlflow.set_defaults(command=_command_of("mlflow", "log_runs", "mlflow"))
+
+
 _ADDED = (
     *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
-    *(_add_replay, _add_confirm, _add_measure, _add_export),
+    *(_add_replay, _add_confirm, _add_measure, _add_export, _add_tensorboard, _add_mlflow),
 )
 
 
 def _with_run(command: OneLineParser) -> None:
     command.add_argument("run", type=Path, help="run folder")
+
+
+def _with_follow(command: OneLineParser) -> None:
+    command.add_argument(
+        "--follow", action="store_true", help="go on with what comes, as long as the run is searching"
+    )
 
 
 def _with_session(command: OneLineParser) -> None:
@@ -183,10 +209,15 @@ def _with_format(command: OneLineParser) -> None:
     command.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
-def _command_of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
-    """Return a command that imports its module when it is called: torch takes seconds, and no other needs it."""
+def _command_of(module: str, name: str, extra: str | None = None) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports its module when it is called: torch takes seconds, and no other needs it.
+
+    One that needs the package `extra`, and so the extra of that name, raises BadInput where it is not installed.
+    """
 
     def command(arguments: argparse.Namespace) -> int:
+        if extra and find_spec(extra) is None:
+            raise BadInput(f"{extra} is not installed here; install it: pip install 'cgp-evolve[{extra}]'")
         code: int = getattr(import_module(f"populations.commands.{module}"), name)(arguments)
         return code
 

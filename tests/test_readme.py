@@ -116,6 +116,8 @@ def test_every_command_of_populations_is_in_the_readme() -> None:
         "confirm",
         "measure",
         "export",
+        "tensorboard",
+        "mlflow",
     ):
         assert f"python -m populations {command}" in TEXT
         assert re.search(rf"^    {command} ", cli.parser().format_help(), re.MULTILINE)

@@ -29,7 +29,7 @@ def compare(runs: Sequence[Run], by: str, metric: str = "val_accuracy", stage: s
     `n` networks ended ok and have the `metric`: their `mean`, `sd` (of a sample), `best`, and the bootstrap interval
     of the mean, `low` to `high`; the `difference` of the mean from that of the first row, `from` .. `to`. What n
     leaves out is counted: `pruned`, `failed` (whatever else did not end ok), `open`, `copies` (the result of an equal
-    graph taken over) and `unmeasured` (ended ok, without the metric). An interval of fewer than two networks is empty.
+    graph taken over) and `unmeasured` (ended ok, without the metric). Fewer than two networks have no interval.
 
     Raises BadInput for a run without models in `stage`, a run that is there twice, and unknown names.
     """

@@ -18,8 +18,9 @@ class Explained(NamedTuple):
     id: str
     parent: str | None  #: id of what it was bred from; None for a random draw or a network made by hand
     #: a row per node and one for the head: node, block, reads, gives (channels x height x width), params,
-    #: params_share, flops, flops_share (of the whole, 0..1), field (receptive, in pixels); with a parent also `was`: what that has in this place,
-    #: empty where it is the same, `-` where it has none; behind the head what the parent has beyond
+    #: params_share, flops, flops_share (of the whole, 0..1), field (receptive, in pixels); with a parent also `was`:
+    #: what that has in this place, empty where it is the same, `-` where it has none; behind the head what the parent
+    #: has beyond
     nodes: pd.DataFrame
     beside: pd.DataFrame  #: a row per cost or score: of the model, and with a parent of that and the difference
 

@@ -3,7 +3,7 @@
 Accuracies are fractions, ids are unique prefixes of hashes, what is missing is empty (never 0).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -161,6 +161,26 @@ class Run:
         return pd.DataFrame(
             [{"id": row["id"]} | point for row in rows for point in self._journal.parsed(row["detail"])["curve"]]
         )
+
+    def named(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of `models` of these ids, as they are now."""
+        marks = ",".join("?" * len(names))
+        rows = self._journal.tuples(f"{self._columns.query} and j.id in ({marks}){_IN_ORDER}", *names)
+        return self._columns.table(rows)
+
+    def results(self, after: int = 0) -> list[tuple[int, str, Result]]:
+        """Return the results of models that were written `after` a place: place, id and result, in that order."""
+        rows = self._journal.tuples(
+            "select d.rowid, j.id, d.detail from details d join jobs j using (job) "
+            "where d.rowid > ? and j.measure is null order by d.rowid",
+            after,
+        )
+        return [(place, identity, Result.from_json(self._journal.parsed(text))) for place, identity, text in rows]
+
+    def open_models(self) -> list[str]:
+        """Return the ids of the models without a result."""
+        query = "select id from jobs j where measure is null and not exists (select 1 from results where job = j.job)"
+        return [identity for (identity,) in self._journal.tuples(query)]
 
     @cached_property
     def sessions(self) -> pd.DataFrame:
