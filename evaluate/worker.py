@@ -131,6 +131,7 @@ def _train(job: Job, folder: ModelFolder) -> Result:
     trained = carry_out(task, setting, images, folder)  # beyond `until`, where it had been farther once
     curve = trained.curve
     whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
+    peak = peak_memory_mb(setting.numerics.device)  # before others than the training take memory
     goals = task.goals if whole else ()
     best = partial(_subject, task.model, folder.path, images, setting.numerics, folder.path)
     return Result(
@@ -139,7 +140,7 @@ def _train(job: Job, folder: ModelFolder) -> Result:
         measured=measured(goals, best, job.seed),
         curve=curve,
         seconds=sum(row["seconds"] for row in curve),
-        peak_memory_mb=peak_memory_mb(setting.numerics.device),
+        peak_memory_mb=peak,
         parent=Path(task.inherit).name if task.inherit else None,
         scratch_share=trained.scratch_share,
         numerics=folder.stretches[-1]["numerics"],

@@ -3,6 +3,7 @@
 Accuracies are fractions, ids are unique prefixes of hashes, what is missing is empty (never 0).
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -164,9 +165,8 @@ class Run:
 
     def named(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the rows of `models` of these ids, as they are now."""
-        marks = ",".join("?" * len(names))
-        rows = self._journal.tuples(f"{self._columns.query} and j.id in ({marks}){_IN_ORDER}", *names)
-        return self._columns.table(rows)
+        wanted = f"{self._columns.query} and j.id in (select value from json_each(?)){_IN_ORDER}"
+        return self._columns.table(self._journal.tuples(wanted, json.dumps(list(names))))
 
     def results(self, after: int = 0) -> list[tuple[int, str, Result]]:
         """Return the results of models that were written `after` a place: place, id and result, in that order."""

@@ -57,8 +57,10 @@ def _ended(run: Run, after: int) -> list[Network]:
 
 
 def _training(run: Run) -> list[Network]:
-    rows = _rows(run, run.open_models())
-    return [Network(row, _curve(run.folder / "models" / name / "curve.csv"), None) for name, row in rows.items()]
+    """Return the networks that have trained an epoch and have no result: most that are open wait for a slot."""
+    curves = {name: _curve(run.folder / "models" / name / "curve.csv") for name in run.open_models()}
+    begun = {name: curve for name, curve in curves.items() if curve}
+    return [Network(row, begun[name], None) for name, row in _rows(run, list(begun)).items()]
 
 
 def _rows(run: Run, names: list[str]) -> dict[str, dict[str, Any]]:
