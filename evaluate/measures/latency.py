@@ -17,11 +17,10 @@ _LONG_MS = 200.0  # ... until they took so long: what else a machine does comes 
 
 @torch.inference_mode()
 def latency(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator) -> Measured:
-    """Return `latency_ms` and `latency_ms_64`: the median of at least 20 passes, in milliseconds, in the precision of
-    its training.
+    """Return `latency_ms` and `latency_ms_64`: the median of at least 20 passes, in milliseconds.
 
-    With each come `_n`, how many passes, and `_iqr`, the distance of their quartiles. Images are drawn from the
-    normal distribution. No options.
+    They compute in the precision of the training. With each come `_n`, how many passes, and `_iqr`, the distance of
+    their quartiles. Images are drawn from the normal distribution. No options.
     """
     metrics = dict[str, float]()
     for name, batch in _BATCHES.items():
