@@ -140,7 +140,7 @@ def _add_confirm(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
-    measure = commands.add_parser("measure", help="measure models: the test images, by class")
+    measure = commands.add_parser("measure", help="measure models: the test images by class, or the time of a pass")
     _with_run(measure)
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")

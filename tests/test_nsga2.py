@@ -77,7 +77,7 @@ def test_the_front_is_a_table(searched: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_killed_search_ends_in_the_same_records_and_weights(searched: Path, tmp_path: Path) -> None:
     process = start(*SEARCH, cwd=tmp_path)
-    wait_for(tmp_path / "r", "models/*/last.safetensors", 2, process)
+    wait_for(tmp_path / "r", "models/*/genome.json", 4, process)  # of the second generation
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert program("--resume", "r", "--workers", "2", cwd=tmp_path).returncode == 0
