@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import populations.__main__ as cli
-from harness import TINY, populations, start, wait_for
+from harness import ROOT, TINY, populations, start, wait_for
 from populations import load
 from populations.tracking.follow import followed
 
@@ -52,7 +54,7 @@ def test_a_search_is_followed_to_its_end_from_another_process(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("r: 9 networks, 3 generations\nsee it: tensorboard --logdir ")
     assert_whole(tmp_path / "r" / "tensorboard", tmp_path / "r")
-    assert populations("tensorboard", "r", cwd=tmp_path).returncode == 0  # again: nothing is there twice
+    assert cli.main(["tensorboard", str(tmp_path / "r")]) == 0  # again: nothing is there twice
     assert_whole(tmp_path / "r" / "tensorboard", tmp_path / "r")
 
 
@@ -71,9 +73,9 @@ def test_a_training_that_is_under_way_is_news(tmp_path: Path) -> None:
 
 def test_mlflow_has_a_run_of_each_network_once(run: Path, tmp_path: Path) -> None:
     command = ("mlflow", "r", "--uri", f"sqlite:///{tmp_path}/runs.db", "--experiment", "mine")
-    for _ in range(2):  # the second finds all there
-        done = populations(*command, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+    twice = f"from populations.__main__ import main\nassert (main({command}), main({command})) == (0, 0)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", twice], cwd=tmp_path, env=environment, check=True)
     found = load(run)
     with sqlite3.connect(tmp_path / "runs.db") as db:
         (names,) = zip(*db.execute("select name from experiments where name <> 'Default'"), strict=True)
@@ -113,14 +115,21 @@ def test_without_the_extra_one_line_says_what_to_install(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["tensorboard", "nowhere"], "nowhere: no such run folder"),
-        (["tensorboard", "RUN", "--out", "no/where"], "--out: no/where: there is no folder no; make it first"),
-        (["mlflow", "RUN", "--uri", "nonsense://x"], "--uri nonsense://x: "),
+        (["nowhere"], "nowhere: no such run folder"),
+        (["RUN", "--out", "no/where"], "--out: no/where: there is no folder no; make it first"),
     ],
 )
-def test_bad_input_is_one_line(words: list[str], said: str, searched: Path, tmp_path: Path) -> None:
-    done = populations(*(str(searched) if word == "RUN" else word for word in words), cwd=tmp_path)
+def test_bad_input_is_one_line(
+    words: list[str], said: str, searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["tensorboard", *(str(searched) if word == "RUN" else word for word in words)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"populations: error: {said}")
+
+
+def test_a_server_of_no_known_kind_is_one_line(searched: Path, tmp_path: Path) -> None:
+    done = populations("mlflow", searched, "--uri", "nonsense://x", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"populations: error: {said}")
+    assert line.startswith("populations: error: --uri nonsense://x: ")
     assert list(tmp_path.iterdir()) == []
