@@ -91,6 +91,11 @@ class Graph:
         return self._walk[0]
 
     @property
+    def steps(self) -> list[Measure]:
+        """What each node costs."""
+        return self._walk[1]
+
+    @property
     def depth(self) -> int:
         """Active nodes."""
         return len(self.nodes)
@@ -113,12 +118,12 @@ class Graph:
     @property
     def params(self) -> int:
         """Trainable parameters, head included."""
-        return sum(step.params for step in self._walk[1]) + (self.features + 1) * self.classes
+        return sum(step.params for step in self.steps) + (self.features + 1) * self.classes
 
     @cached_property
     def flops(self) -> int:
         """Forward FLOPs per image of convolutions and head; a multiply-add is two."""
-        return sum(step.flops for step in self._walk[1]) + 2 * self.features * self.classes
+        return sum(step.flops for step in self.steps) + 2 * self.features * self.classes
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""

@@ -2,6 +2,7 @@
 
 job        Job, its task, Recipe, DataSpec, Result: plain values that cross processes
 metrics    metrics and objectives by name          <- a new one goes here
+foreign    functions of the user's that judge networks
 files      names of files; atomic writing
 worker     `evaluate(job)` -> Result
 

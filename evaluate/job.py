@@ -8,6 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from cgp.errors import BadInput, did_you_mean
 from cgp.model import Model
+from evaluate.foreign import Foreign
+
+#: What measures a network once it is trained: a measure of `evaluate.measures.MEASURES`, or a function of the user's.
+Goal = str | Foreign
 
 Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "pruned", "paused", "interrupted"]
 
@@ -129,6 +133,7 @@ class Train:
     inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
     polish: bool = False  #: train on the validation images, too, and score the test images, once, at the end
     compiled: bool = False  #: by torch.compile; weights and scores are the plain network's
+    goals: tuple[Goal, ...] = ()  #: what measures the network of its best epoch; decides nothing of its training
 
     def about(self) -> dict[str, Any]:
         """Return, as a JSON-able value, all of it that decides the outcome."""
@@ -220,6 +225,7 @@ class Result:
     log: str | None = None  #: path of the traceback
     parent: str | None = None  #: id of the model whose weights were taken over
     scratch_share: float | None = None  #: share of the parameters that were not taken over
+    measured: dict[str, float] = field(default_factory=dict)  #: by the goals of a training; a replay repeats none
     artifacts: list[str] = field(default_factory=list)  #: files that a measure wrote into the job's folder
     numerics: dict[str, Any] = field(default_factory=dict)  #: device, precision, threads, versions ..., in the end
     #: stretches of epochs, each `from`, `to` and its `numerics`: a resumed training may have several
@@ -227,10 +233,11 @@ class Result:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The metrics, and of a training the `train_accuracy` of the epoch that they are of, a fraction."""
+        """All metrics, and of a training the `train_accuracy` of the epoch that they are of, a fraction."""
         best = (row for row in self.curve if all(row.get(name) == value for name, value in self.metrics.items()))
         found = next(best, {}) if self.metrics else {}
-        return self.metrics | {name: found[name] for name in ("train_accuracy",) if name in found}
+        trained = {name: found[name] for name in ("train_accuracy",) if name in found}
+        return self.metrics | trained | self.measured
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
@@ -18,15 +18,18 @@ import numpy as np
 import torch
 
 from cgp.errors import BadInput
+from cgp.model import Model
 from cgp.network import build
 from evaluate.data.images import OnDevice
 from evaluate.data.preparation import Preparation
 from evaluate.data.splits import load
-from evaluate.devices.numerics import describe_device
+from evaluate.devices.numerics import Numerics, describe_device
 from evaluate.devices.place import Place, settle_process, this_place
 from evaluate.files import BEST
+from evaluate.foreign import ForeignCodeChanged
 from evaluate.job import DataSpec, Job, Measure, Result, Status, Train
 from evaluate.measures import MEASURES, Subject
+from evaluate.measures.goals import measured
 from evaluate.memory.heap import give_back_memory
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.pool.pool import STOP_SIGNALS
@@ -91,7 +94,7 @@ def evaluate(job: Job) -> Result:
     """Do here what the task of `job` says; every exception becomes a result, unless it spoils this process.
 
     `interrupted`, with an error that says why, means that no other job could be judged either: a full disk, or
-    images that are not those of the search.
+    images or code of the user's that are not those of the search.
     Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
     """
     about = {"job": job.about()} if isinstance(job.task, Train) else {}
@@ -100,7 +103,7 @@ def evaluate(job: Job) -> Result:
         return _train(job, folder) if isinstance(job.task, Train) else _measure(job, job.task)
     except Interrupted:
         return Result("interrupted")
-    except WrongImages as error:
+    except (WrongImages, ForeignCodeChanged) as error:
         return Result("interrupted", error=str(error))
     except Diverged as error:
         return _broken("diverged", error, folder)
@@ -128,12 +131,16 @@ def _train(job: Job, folder: ModelFolder) -> Result:
     trained = carry_out(task, setting, images, folder)  # beyond `until`, where it had been farther once
     curve = trained.curve
     whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
+    peak = peak_memory_mb(setting.numerics.device)  # before others than the training take memory
+    goals = task.goals if whole else ()
+    best = partial(_subject, task.model, folder.path, images, setting.numerics, folder.path)
     return Result(
         "ok" if whole else "paused",
         metrics=trained.metrics,
+        measured=measured(goals, best, job.seed),
         curve=curve,
         seconds=sum(row["seconds"] for row in curve),
-        peak_memory_mb=peak_memory_mb(setting.numerics.device),
+        peak_memory_mb=peak,
         parent=Path(task.inherit).name if task.inherit else None,
         scratch_share=trained.scratch_share,
         numerics=folder.stretches[-1]["numerics"],
@@ -151,19 +158,24 @@ def _measure(job: Job, task: Measure) -> Result:
     began, numerics = time.perf_counter(), this_place().numerics(task.precision)
     images = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
-    network = numerics.place(build(task.model))
-    read_weights(Path(task.source) / BEST, network)
-    subject = Subject(network, images, numerics, Path(job.folder))
-    measured = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
+    subject = _subject(task.model, Path(task.source), images, numerics, Path(job.folder))
+    found = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
     return Result(
         "ok",
-        metrics=measured.metrics,
-        artifacts=measured.artifacts,
+        metrics=found.metrics,
+        artifacts=found.artifacts,
         seconds=time.perf_counter() - began,
         peak_memory_mb=peak_memory_mb(numerics.device),
         parent=Path(task.source).name,
         numerics=numerics.describe() | {"data_fingerprint": images.data.fingerprint},
     )
+
+
+def _subject(model: Model, source: Path, images: OnDevice, numerics: Numerics, folder: Path) -> Subject:
+    """Return the trained network of `model` with the best weights in the model folder `source`."""
+    network = numerics.place(build(model)).eval()
+    read_weights(source / BEST, network)
+    return Subject(network, images, numerics, folder)
 
 
 def _images(job: Job, device: str) -> OnDevice:

@@ -1,13 +1,15 @@
 """Who lives, who breeds, and how it is remembered.
 
 record       Candidate, Record, Generation
-__main__     python -m populations list|show|best|lineage|replay|confirm|measure
+__main__     python -m populations COMMAND
+front        what no other dominates, in several objectives
 
 strategies/  ask(n) -> candidates, tell(record)      <- a new strategy goes here
 setup/       flags become a strategy, images, workers and an open run
 search/      the loop: ask, train, tell; which job runs next, and who hears of it
 run_folder/  what a run leaves on the disk: its journal, its folder, its lock
 reading/     a run as pandas tables, `load(RUN)`, and its models again
+tracking/    a run carried on into TensorBoard and MLflow
 commands/    what is asked of a run afterwards
 terminal/    what a search shows, and what its user types
 """

@@ -1,9 +1,10 @@
-"""python -m populations list|show|best|lineage|draw|replay|confirm|measure|export: look into runs and use them."""
+"""python -m populations COMMAND: look into runs and use them."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from cgp.errors import BadInput
@@ -54,6 +55,7 @@ def _add_show(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(show)
     show.add_argument("--generation", type=int, metavar="N", help="the population after generation N")
     show.add_argument("--sort", metavar="COLUMN", help="sort by a column, greatest first")
+    show.add_argument("--front", action="store_true", help="the models that none beats in all objectives of the run")
     show.add_argument("--ledger", action="store_true", help="where the time of the slots went, and what was saved")
     _with_format(show)
     show.set_defaults(command=_command_of("look", "show_models"))
@@ -66,12 +68,35 @@ def _add_best(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     best.set_defaults(command=_command_of("look", "show_best"))
 
 
+def _add_compare(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    compare = commands.add_parser("compare", help="groups of models side by side: mean, spread, best, intervals")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
+    for name, default, shown in (
+        ("--by", "run", "what makes the groups: a column of the models table, or a flag of the search"),
+        ("--metric", "val_accuracy", "column that is compared"),
+        ("--stage", "search", "stage of the models"),
+    ):
+        compare.add_argument(name, default=default, metavar="NAME", help=f"{shown} [default: {default}]")
+    _with_format(compare)
+    compare.set_defaults(command=_command_of("compare", "compare_groups"))
+
+
 def _add_lineage(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     lineage = commands.add_parser("lineage", help="from the first ancestor to a model, or every parent")
     _with_run(lineage)
     lineage.add_argument("model", nargs="?", help="beginning of an id, or best")
     _with_format(lineage)
     lineage.set_defaults(command=_command_of("look", "show_lineage"))
+
+
+def _add_explain(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    explain = commands.add_parser(
+        "explain", help="a model node by node: what each costs, and what its parent has there"
+    )
+    _with_run(explain)
+    explain.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    _with_format(explain)
+    explain.set_defaults(command=_command_of("explain", "explain_model"))
 
 
 def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
@@ -115,7 +140,7 @@ def _add_confirm(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
-    measure = commands.add_parser("measure", help="measure models: the test images, by class")
+    measure = commands.add_parser("measure", help="measure models: the test images by class, or the time of a pass")
     _with_run(measure)
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
@@ -137,14 +162,39 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export.set_defaults(command=_command_of("export", "export_model"))
 
 
+def _add_tensorboard(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    board = commands.add_parser(
+        "tensorboard", help="a run as event files for TensorBoard: curves, settings, population"
+    )
+    _with_run(board)
+    board.add_argument("--out", type=Path, metavar="DIR", help="folder to write [default: tensorboard in the run's]")
+    _with_follow(board)
+    board.set_defaults(command=_command_of("tensorboard", "write_events", "tensorboard"))
+
+
+def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    mlflow = commands.add_parser("mlflow", help="a run in MLflow: curves, settings, population")
+    _with_run(mlflow)
+    mlflow.add_argument("--uri", required=True, help="tracking server, http://HOST:PORT, or sqlite:///FILE.db")
+    mlflow.add_argument("--experiment", metavar="NAME", help="experiment to log to [default: name of the run folder]")
+    _with_follow(mlflow)
+    mlflow.set_defaults(command=_command_of("mlflow", "log_runs", "mlflow"))
+
+
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_draw),
-    *(_add_replay, _add_confirm, _add_measure, _add_export),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
+    *(_add_replay, _add_confirm, _add_measure, _add_export, _add_tensorboard, _add_mlflow),
 )
 
 
 def _with_run(command: OneLineParser) -> None:
     command.add_argument("run", type=Path, help="run folder")
+
+
+def _with_follow(command: OneLineParser) -> None:
+    command.add_argument(
+        "--follow", action="store_true", help="go on with what comes, as long as the run is searching"
+    )
 
 
 def _with_session(command: OneLineParser) -> None:
@@ -159,10 +209,15 @@ def _with_format(command: OneLineParser) -> None:
     command.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
-def _command_of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
-    """Return a command that imports its module when it is called: torch takes seconds, and no other needs it."""
+def _command_of(module: str, name: str, extra: str | None = None) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports its module when it is called: torch takes seconds, and no other needs it.
+
+    One that needs the package `extra`, and so the extra of that name, raises BadInput where it is not installed.
+    """
 
     def command(arguments: argparse.Namespace) -> int:
+        if extra and find_spec(extra) is None:
+            raise BadInput(f"{extra} is not installed here; install it: pip install 'cgp-evolve[{extra}]'")
         code: int = getattr(import_module(f"populations.commands.{module}"), name)(arguments)
         return code
 

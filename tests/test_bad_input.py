@@ -53,6 +53,12 @@ CASES: list[tuple[list[str], str]] = [
     (["--no-racing", "--rungs", "1"], "--racing"),
     (["--inherit", "--keep", "best"], "--inherit"),
     (["--deterministic"], "--strategy aging"),
+    (["--strategy", "nsga2", "--racing"], "--racing: ends networks for their val_accuracy alone"),
+    (["--strategy", "nsga2", "--rungs", "1"], "--rungs: 1 goes with --racing"),
+    (["--strategy", "nsga2", "--objectives", "params"], "--objectives: params is one; --strategy nsga2 expects"),
+    (["--keep", "pareto"], "--keep pareto: goes with --strategy nsga2, not with mu-plus-lambda, which has no front"),
+    (["--keep", "pareto", "--strategy", "nsga2", "--inherit"], "--keep pareto: drops the weights that --inherit"),
+    (["--keep", "pareto", "--strategy", "nsga2", "--confirm", "2"], "--keep pareto: drops the weights of winners"),
     # Where networks are trained
     (["--executor", "dusk"], "--executor: unknown 'dusk' (did you mean 'dask'?); one of local, serial, dask"),
     (["--scheduler", "tcp://h:1"], "--scheduler: tcp://h:1 does not go with --executor local; leave one out"),

@@ -23,6 +23,7 @@ from evaluate.devices.place import Place, settle_process
 from evaluate.devices.placement import throughput
 from evaluate.devices.probe import probe_precision
 from evaluate.files import BEST, LAST
+from evaluate.foreign import Foreign
 from evaluate.job import OPTIMIZERS, Job, recipe
 from evaluate.memory.footprint import predicted_bytes
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
@@ -254,3 +255,20 @@ def test_a_network_is_built_on_the_gpu_as_on_the_cpu(here: Place) -> None:
     with torch.no_grad():
         on_cpu, on_gpu = networks[0].eval()(x), networks[1].eval()(x.to("cuda")).cpu()
     assert torch.allclose(on_cpu, on_gpu, rtol=1e-3, atol=1e-4)
+
+
+# Objectives of one's own
+
+
+def test_a_network_is_measured_where_it_was_trained(make_job: MakeJob, slot: ProcessSlot, tmp_path: Path) -> None:
+    path = tmp_path / "where.py"
+    path.write_text(
+        "def on_gpu(network, images):\n"
+        "    return all(x.is_cuda for batch in images for x in (*batch, *network.parameters()))\n"
+    )
+    code, job = Foreign(str(path), "on_gpu").sealed(), make_job()
+    goals = dataclasses.replace(job.train, goals=("latency", code))
+    result = slot.submit(evaluate, dataclasses.replace(job, task=goals)).result(ANSWER_S)
+    assert (result.status, result.error) == ("ok", None)
+    assert result.measured[code.name] == 1
+    assert 0 < result.measured["latency_ms"] < 1_000

@@ -202,6 +202,24 @@ def test_keep_best_drops_the_weights_of_others_only(tmp_path: Path) -> None:
     store.end()
 
 
+def test_keep_pareto_keeps_the_weights_of_the_front_as_it_changes(tmp_path: Path) -> None:
+    store, records = begun(tmp_path / "r", replace(PLAN, keep="pareto")), list[Record]()
+    for number, like in ((0, 0), (1, 1), (2, 1), (3, 3)):  # the third is a copy of the second
+        if job := store.open(candidate(number, like=like)):
+            for name in (BEST, LAST):
+                (Path(job.folder) / name).touch()
+            store.close(job, ok())
+        records += list(store.news())
+    first, second, copy, last = records
+    for best, told, front in ((first, first, [first]), (copy, second, [copy, first]), (copy, copy, [copy, first])):
+        store.set_best(best, told, front)
+    kept = {path.parent.name for path in store.folder.glob("models/*/*.safetensors")}
+    assert kept == {first.id, second.id, last.id}
+    store.set_best(last, last, [last, second])
+    assert {path.parent.name for path in store.folder.glob("models/*/*.safetensors")} == {second.id, last.id}
+    store.end()
+
+
 def test_keep_best_drops_what_was_told_before_there_was_a_best_and_before_a_kill(tmp_path: Path) -> None:
     plan = replace(PLAN, keep="best")
     store, records = begun(tmp_path / "r", plan), list[Record]()

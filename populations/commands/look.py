@@ -9,6 +9,7 @@ import pandas as pd
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from evaluate.job import FINAL, SEARCH
+from evaluate.metrics import known_objectives
 from populations.reading.frame import Run, load
 from populations.reading.ledger import ledger
 from populations.terminal.tables import print_table
@@ -51,26 +52,39 @@ def _listed(run: Run) -> dict[str, Any]:
 
 
 def show_models(arguments: argparse.Namespace) -> int:
-    """Show all models of a run, the population after a generation, or where the time went."""
+    """Show all models of a run, the population after a generation, the front, or where the time went."""
     run = load(arguments.run)
     if arguments.ledger:
-        if arguments.sort or arguments.generation is not None:
+        if arguments.sort or arguments.front or arguments.generation is not None:
             raise BadInput(
-                "--ledger: tells of the whole run; expected neither --sort nor --generation, leave them out"
+                "--ledger: tells of the whole run; expected neither --sort, --front nor --generation, leave them out"
             )
         print_table(ledger(run), arguments.format)
         return 0
-    table = run.models if arguments.generation is None else run.population(arguments.generation)
+    table = _asked(run, arguments)
+    goals = [goal.name for goal in known_objectives(run.config.get("objectives", ""))] if arguments.front else []
     if arguments.sort:
         if arguments.sort not in table:
             raise BadInput(f"--sort: no column {arguments.sort!r}; one of {', '.join(table.columns)}")
         table = table.sort_values(arguments.sort, ascending=False, kind="stable")
     if arguments.format == "table":
-        shown = dict.fromkeys((*SHORT, *([arguments.sort] if arguments.sort else [])))
+        shown = dict.fromkeys((*SHORT, *goals, *([arguments.sort] if arguments.sort else [])))
         plain = (table["stage"] == SEARCH).all() and arguments.sort != "stage"
         table = table[[name for name in shown if name in table and not (plain and name == "stage")]]
-    print_table(table, arguments.format, [name for name in SPARE if name != arguments.sort])
+    print_table(table, arguments.format, [name for name in SPARE if name not in (arguments.sort, *goals)])
     return 0
+
+
+def _asked(run: Run, arguments: argparse.Namespace) -> pd.DataFrame:
+    if not arguments.front:
+        return run.models if arguments.generation is None else run.population(arguments.generation)
+    if arguments.generation is not None:
+        raise BadInput(
+            f"--front: is of the whole run; expected no --generation {arguments.generation}, leave one out"
+        )
+    if run.front.empty:
+        raise BadInput(f"{run.folder}: no finished network yet; expected at least one whose status is ok")
+    return run.front
 
 
 def show_best(arguments: argparse.Namespace) -> int:

@@ -50,6 +50,9 @@ def _replay(arguments: argparse.Namespace) -> int:
         print(f"recorded  {line}")
     for name, scores in (("recorded", again.recorded), ("repeated", again.repeated)):
         print(f"{name}  " + "  ".join(f"{metric} {value!r}" for metric, value in scores.items()))
+    if again.once:
+        print("once      " + "  ".join(f"{metric} {value!r}" for metric, value in again.once.items()))
+        print("          (times, and what code of yours returned: measured in the search, and not repeated)")
     if again.weights_equal is not None:
         print(f"weights   {'equal' if again.weights_equal else 'differ'}")
     print("identical to the bit" if again.identical else "NOT identical; what differs in how it was computed:")

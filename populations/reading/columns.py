@@ -26,6 +26,7 @@ _FACTS = {
     "predicted": "its first objective as it was foretold; empty unless it was screened",
     "dataset": "`--dataset` of the run",
 }
+SHARED = ("function_set", "run", "dataset")  #: the same for every model of a run
 _ORDER = (
     *(
         "id",

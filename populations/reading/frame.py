@@ -3,6 +3,8 @@
 Accuracies are fractions, ids are unique prefixes of hashes, what is missing is empty (never 0).
 """
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,23 +14,25 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.model import Model, model_from_json
-from evaluate.job import POLISH, Key, Result
-from evaluate.metrics import METRICS
-from populations.reading.columns import COLUMNS
+from evaluate.job import FINAL, POLISH, SEARCH, Goal, Key, Result
+from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by, objectives
+from populations.front import Front
+from populations.reading.columns import COLUMNS, SHARED
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
 from populations.setup.recorded import require
 
 _TEST = "test_accuracy"
-_SHARED = ("function_set", "run", "dataset")  # the same for every model of a run
-MODEL_COLUMNS = tuple(name for name in COLUMNS if name != _TEST)
-_COLUMNS = [name for name in COLUMNS if name not in _SHARED]
-_SCORES = [metric.name for metric in METRICS.values() if metric.source == "score"]
+_MEASURED = {metric.name for metric in METRICS.values() if metric.by}  # a column where the objectives ask for it
+MODEL_COLUMNS = tuple(name for name in COLUMNS if name != _TEST and name not in _MEASURED)
+_COLUMNS = [name for name in COLUMNS if name not in SHARED and name not in _MEASURED]
+_SCORES = [metric.name for metric in METRICS.values() if metric.source == "score" and not metric.by]
 
 
 def _metric(name: str) -> str:
-    return f"(select value from metrics where job = r.job and attempt = r.attempt and name = '{name}')"
+    quoted = name.replace("'", "''")  # a file of the user's may be called so
+    return f"(select value from metrics where job = r.job and attempt = r.attempt and name = '{quoted}')"
 
 
 _ELSEWHERE = {  # columns that are not called the same in the tables of jobs (j) and results (r)
@@ -43,14 +47,34 @@ _ELSEWHERE = {  # columns that are not called the same in the tables of jobs (j)
     _TEST: f"""(select value from metrics where job = coalesce(r.same_as, j.job) and name = '{_TEST}'
         order by attempt desc limit 1)""",
 }
-_MODELS = f"""
-select {", ".join(_ELSEWHERE.get(name, f"j.{name}") for name in _COLUMNS)}
+_FROM = """
 from jobs j
 left join jobs p on p.job = j.parent
 left join results r on r.job = j.job
 left join results later on later.job = r.job and later.attempt = r.attempt + 1
 left join jobs o on o.job = r.same_as
 where later.job is null and j.measure is null"""  # so r is the last attempt
+
+
+class Columns:
+    """The columns of a run's models table: those of every run, and behind them what its goals measured."""
+
+    def __init__(self, folder: Path, function_set: str, dataset: str | None, goals: Iterable[Goal]) -> None:
+        """Of the run in `folder`; the values are the same for all its models."""
+        self.shared = {"function_set": function_set, "run": folder.absolute().name, "dataset": dataset}
+        self.measured = measured_by(goals)
+        found = [_ELSEWHERE.get(name, f"j.{name}") for name in _COLUMNS] + [_metric(name) for name in self.measured]
+        self.query = f"select {', '.join(found)} {_FROM}"
+
+    def table(self, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+        """Return `rows` of the query as a table in its types."""
+        table = pd.DataFrame(rows, columns=[*_COLUMNS, *self.measured])
+        table = table.astype(_TYPES | dict.fromkeys(self.measured, "float64"))
+        for name in (column for column in MODEL_COLUMNS if column in self.shared):
+            table.insert(MODEL_COLUMNS.index(name), name, self.shared[name])
+        return table if table[_TEST].notna().any() else table.drop(columns=_TEST)
+
+
 _IN_ORDER = " order by j.stage <> 'search', j.stage <> 'final', j.stage, j.number"
 
 
@@ -87,18 +111,40 @@ class Run:
         self._journal = Journal(folder / "run.sqlite")
         self.config: dict[str, Any] = read_json(folder / "config.json")
         require(self.config, ("function_set",), folder)
-        self._shared = shared(
-            folder, self.config.get("family") or self.config["function_set"], self.config.get("dataset")
-        )
+        named = self.config.get("family") or self.config["function_set"]
+        goals = goals_of(known_objectives(self.config.get("objectives", "")))
+        self._columns = Columns(folder, named, self.config.get("dataset"), goals)
 
     @cached_property
     def models(self) -> pd.DataFrame:
         """One row per job: see `populations.reading.columns`; `test_accuracy` where a test was asked for."""
-        return _typed(self._journal.tuples(_MODELS + _IN_ORDER), self._shared)
+        return self._columns.table(self._journal.tuples(self._columns.query + _IN_ORDER))
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""
-        return population(self._journal, generation, self._shared)
+        return population(self._journal, generation, self._columns)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The rows of `models` that none other beats in all objectives of the run, best by the first one first.
+
+        Of the final ranking where there is one, else of the search; each graph once. Raises BadInput where an
+        objective is unknown to this program.
+        """
+        goals = objectives(self.config["objectives"])
+        models = self.models[(self.models["status"] == "ok") & self.models["same_as"].isna()]
+        final = models[models["stage"] == FINAL]
+        models = final if len(final) else models[models["stage"] == SEARCH]
+        found, graphs = Front[Any](goals), self._graphs
+        values = models[[goal.name for goal in goals]].itertuples(index=False, name=None)
+        for index, identity, number, row in zip(models.index, models["id"], models["job"], values, strict=True):
+            found.add(index, graphs[identity], row, number)
+        return models.loc[found.members].reset_index(drop=True)
+
+    @property
+    def _graphs(self) -> dict[str, str]:
+        """The id of the graph of each model."""
+        return dict(self._journal.tuples("select id, graph_id from jobs"))
 
     @cached_property
     def generations(self) -> pd.DataFrame:
@@ -116,6 +162,25 @@ class Run:
         return pd.DataFrame(
             [{"id": row["id"]} | point for row in rows for point in self._journal.parsed(row["detail"])["curve"]]
         )
+
+    def named(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of `models` of these ids, as they are now."""
+        wanted = f"{self._columns.query} and j.id in (select value from json_each(?)){_IN_ORDER}"
+        return self._columns.table(self._journal.tuples(wanted, json.dumps(list(names))))
+
+    def results(self, after: int = 0) -> list[tuple[int, str, Result]]:
+        """Return the results of models that were written `after` a place: place, id and result, in that order."""
+        rows = self._journal.tuples(
+            "select d.rowid, j.id, d.detail from details d join jobs j using (job) "
+            "where d.rowid > ? and j.measure is null order by d.rowid",
+            after,
+        )
+        return [(place, identity, Result.from_json(self._journal.parsed(text))) for place, identity, text in rows]
+
+    def open_models(self) -> list[str]:
+        """Return the ids of the models without a result."""
+        query = "select id from jobs j where measure is null and not exists (select 1 from results where job = j.job)"
+        return [identity for (identity,) in self._journal.tuples(query)]
 
     @cached_property
     def sessions(self) -> pd.DataFrame:
@@ -213,10 +278,10 @@ class Run:
                 raise BadInput(f"{self.folder}: no best model yet; expected at least one finished network")
             name = link.readlink().name
         # A measurement has an id, but is no model; g is behind every hexadecimal digit.
-        query = "select id from jobs where id between ? and ? || 'g' and measure is null limit 4"
+        query = "select id from jobs where id between ? and ? || 'g' and measure is null order by id limit 4"
         rows = self._journal.select(query, name, name)
         if len(rows) != 1:
-            found = ", ".join(row["id"] for row in rows[:3]) or "none"
+            found = ", ".join([*(row["id"] for row in rows[:3]), *(["more"] if len(rows) > 3 else [])]) or "none"
             raise BadInput(
                 f"model {name!r} of {self.folder}: found {found}; expected `best` or the beginning of one "
                 "id (see: python -m populations show RUN)"
@@ -253,18 +318,13 @@ class Run:
 def load(folder: str | Path) -> Run:
     """Open a run folder for reading.
 
-    `.models .generations .curves .lineage .polished .measures .sessions` are DataFrames.
+    `.models .front .generations .curves .lineage .polished .measures .sessions` are DataFrames.
     """
     return Run(Path(folder))
 
 
-def shared(folder: Path, function_set: str, dataset: str | None) -> dict[str, str | None]:
-    """Return the columns that are the same for every model of a run."""
-    return {"function_set": function_set, "run": folder.absolute().name, "dataset": dataset}
-
-
-def population(journal: Journal, generation: int, shared: dict[str, str | None]) -> pd.DataFrame:
-    """Return the population after `generation`, best first, with `shared` columns.
+def population(journal: Journal, generation: int, columns: Columns) -> pd.DataFrame:
+    """Return the population after `generation`, best first.
 
     Raises BadInput if there is none.
     """
@@ -275,15 +335,8 @@ def population(journal: Journal, generation: int, shared: dict[str, str | None])
     members = journal.parsed(rows[0]["members"])
     marks = ",".join("?" * len(members))
     place = {number: n for n, number in enumerate(members)}
-    found = journal.tuples(f"{_MODELS} and j.stage = ? and j.number in ({marks})", rows[0]["stage"], *members)
-    return _typed(sorted(found, key=lambda row: place[row[_JOB]]), shared)
-
-
-def _typed(rows: list[tuple[Any, ...]], shared: dict[str, str | None]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=_COLUMNS).astype(_TYPES)
-    for name in (column for column in MODEL_COLUMNS if column in shared):
-        table.insert(MODEL_COLUMNS.index(name), name, shared[name])
-    return table if table[_TEST].notna().any() else table.drop(columns=_TEST)
+    found = journal.tuples(f"{columns.query} and j.stage = ? and j.number in ({marks})", rows[0]["stage"], *members)
+    return columns.table(sorted(found, key=lambda row: place[row[_JOB]]))
 
 
 _JOB = _COLUMNS.index("job")

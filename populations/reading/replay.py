@@ -35,6 +35,7 @@ class Replay:
     differences: list[str]
     weights_equal: bool | None = None  #: after a retraining, whether it ended in the same weights
     stretches: list[str] = field(default_factory=list)  #: where the recorded training changed how it was computed
+    once: dict[str, float] = field(default_factory=dict)  #: what was measured in the search and is not repeated
 
     @property
     def identical(self) -> bool:
@@ -145,7 +146,7 @@ def _compare(
         for name, value in now.items()
         if stretch["numerics"].get(name) != value
     ]
-    return Replay(result.metrics, repeated, differences, stretches=_changes(stretches))
+    return Replay(result.metrics, repeated, differences, stretches=_changes(stretches), once=result.measured)
 
 
 def _changes(stretches: list[dict[str, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
 from evaluate.files import BEST, discard_drafts, sync, write_atomically
-from evaluate.job import FINAL, SEARCH, DataSpec, Job, Key, Recipe, Result, Train
+from evaluate.job import FINAL, SEARCH, DataSpec, Goal, Job, Key, Recipe, Result, Train
 from evaluate.pool.usage import Usage
 from populations.reading import frame
 from populations.record import Candidate, Generation, Record
@@ -43,10 +43,11 @@ class Plan:
     data: DataSpec
     seed: int
     cache: bool  #: whether a graph that was judged before takes over that result
-    keep: str  #: whose weights stay: `all` or `best`
+    keep: str  #: whose weights stay: `all`, `best` or `pareto`
     inherit: bool = False  #: whether a child takes over weights of its parent
     fingerprint: str | None = None  #: of the images, which every job's worker compares
     family: str | None = None  #: where the networks are not of the space
+    goals: tuple[Goal, ...] = ()  #: what measures each network once it is trained
 
 
 class Store:
@@ -144,11 +145,12 @@ class Store:
         genome = candidate.genome.to_json(self.plan.space) if candidate.genome else {}
         genome_file = json.dumps(genome | {"graph": candidate.model.to_json()}).encode()
         write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
-        inherit = self._parent_folder(candidate) if self.plan.inherit and candidate.stage == SEARCH else None
+        plan = self.plan
+        inherit = self._parent_folder(candidate) if plan.inherit and candidate.stage == SEARCH else None
         return Job(
             candidate.number,
             identity,
-            candidate.task or Train(candidate.model, self.plan.recipe, self.plan.data, inherit),
+            candidate.task or Train(candidate.model, plan.recipe, plan.data, inherit, goals=plan.goals),
             _seed(self.plan.seed, candidate.key),
             str(folder.absolute()),
             str(self.stop_file.absolute()),
@@ -238,12 +240,13 @@ class Store:
             return
         path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
-        shared = frame.shared(self.folder, self.plan.family or self.plan.space.function_set, self.plan.data.name)
-        table = frame.population(self.journal, generation.number, shared)
+        named = self.plan.family or self.plan.space.function_set
+        columns = frame.Columns(self.folder, named, self.plan.data.name, self.plan.goals)
+        table = frame.population(self.journal, generation.number, columns)
         write_atomically(path, table.to_csv(index=False).encode())
 
-    def set_best(self, best: Record | None, told: Record) -> None:
-        """Point `best` to the best model so far, after `told` was told to the strategy.
+    def set_best(self, best: Record | None, told: Record, front: Sequence[Record] = ()) -> None:
+        """Point `best` to the best model so far, after `told` was told to the strategy; `front` is its front then.
 
         While a resumed search still goes through its journal, nothing changes.
         """
@@ -254,8 +257,11 @@ class Store:
         self._retention.told(told.id)
         if self._unheard or best is None:
             return
-        # A copy has no weights of its own.
-        self._retention.point_to(self.journal.original(best.candidate.key) if best.copied else best.id)
+        self._retention.point_to(self._weights_of(best), {self._weights_of(record) for record in front})
+
+    def _weights_of(self, record: Record) -> str:
+        """Return the id of the model whose weights are those of `record`: a copy has none of its own."""
+        return self.journal.original(record.candidate.key) if record.copied else record.id
 
     def end(self) -> None:
         """Close the journal and give the lock back."""

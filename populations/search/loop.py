@@ -59,7 +59,7 @@ def tell(breeding: Strategy, schedule: Schedule, store: "Store", observers: Obse
         for finished in breeding.tell(record):
             store.snapshot(finished)
             observers.generation(finished)
-        store.set_best(breeding.best, record)
+        store.set_best(breeding.best, record, breeding.front)
 
 
 def fill(pool: Pool, schedule: Schedule, stop: Stop) -> None:

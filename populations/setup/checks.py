@@ -16,7 +16,8 @@ from cgp.errors import BadInput, did_you_mean
 from cgp.families import family_named
 from evaluate.data.datasets import dataset
 from evaluate.job import DataSpec, Recipe
-from evaluate.metrics import objectives
+from evaluate.metrics import goals_of, objectives, sealed
+from populations.run_folder.retention import KEPT
 from populations.search.racing import rungs_of
 from populations.setup.executors import EXECUTORS
 from populations.setup.flags import Flags, SpaceFlags, spelled
@@ -62,14 +63,19 @@ def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) ->
     _check_dask(asked)
 
 
-def check_names(asked: Flags, recipe: Recipe, data: DataSpec, typed: Collection[str]) -> None:
-    """Raise BadInput for an unknown block, strategy, objective or dataset, and for what does not go with `recipe`."""
+def check_names(asked: Flags, recipe: Recipe, data: DataSpec, given: Collection[str], typed: Collection[str]) -> None:
+    """Raise BadInput for an unknown block, strategy, objective or dataset, and for what does not go with `recipe`.
+
+    Code of the user's is looked for where it is `given` now: what is asked of a run afterwards does without.
+    """
     evolution = asked.evolution
     function_set(asked.space.function_set)
     if evolution.family is not None:
         family_named(evolution.family)
     strategy_class(evolution.strategy)
-    objectives(evolution.objectives)
+    goals = objectives(evolution.objectives)
+    if "objectives" in given:
+        sealed(goals_of(goals))
     dataset(data)
     if evolution.racing:
         rungs_of(evolution.rungs, recipe)
@@ -101,8 +107,8 @@ def _check_words(asked: Flags, given: Collection[str]) -> None:
     size = asked.evaluation.val_size
     if size not in ("auto", "all") and _whole_number(size) is None:
         raise BadInput(f"--val-size: {size!r}; expected a number of images of at least 1, auto or all")
-    if asked.run.keep not in ("all", "best"):
-        raise BadInput(f"--keep: {asked.run.keep!r}; expected all or best")
+    if asked.run.keep not in KEPT:
+        raise BadInput(f"--keep: {asked.run.keep!r}; expected {', '.join(KEPT[:-1])} or {KEPT[-1]}")
     if asked.run.run is not None and not asked.run.run.strip():
         raise BadInput(f"--run: {asked.run.run!r} names no folder; name one, or leave it out")
     names = [name.strip() for name in asked.evolution.objectives.split(",")]
@@ -121,11 +127,18 @@ def _check_family(asked: Flags, typed: Collection[str]) -> None:
 
 
 def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
-    evolution = asked.evolution
-    if asked.run.keep == "best" and evolution.inherit:
-        raise BadInput("--keep best: drops the weights that --inherit hands on; expected --keep all")
-    if asked.run.keep == "best" and evolution.confirm:
-        raise BadInput("--keep best: drops the weights of winners that --confirm may put first; expected --keep all")
+    evolution, keep = asked.evolution, asked.run.keep
+    if keep != "all" and evolution.inherit:
+        raise BadInput(f"--keep {keep}: drops the weights that --inherit hands on; expected --keep all")
+    if keep != "all" and evolution.confirm:
+        raise BadInput(
+            f"--keep {keep}: drops the weights of winners that --confirm may put first; expected --keep all"
+        )
+    if keep == "pareto" and (evolution.strategy != "nsga2" or evolution.family):
+        raise BadInput(
+            f"--keep pareto: goes with --strategy nsga2, not with {evolution.family or evolution.strategy}, which "
+            "has no front; expected --keep all or best"
+        )
     if evolution.deterministic and evolution.strategy != "aging":
         raise BadInput(
             f"--deterministic: goes with --strategy aging, which was not given; {evolution.strategy} always is"
@@ -133,6 +146,16 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
     if evolution.rungs is not None and not evolution.racing:
         raise BadInput(f"--rungs: {evolution.rungs} goes with --racing, not with --no-racing")
     chosen = strategy_class(evolution.strategy)
+    if not chosen.races and "racing" in typed and evolution.racing:
+        raise BadInput(
+            f"--racing: ends networks for their val_accuracy alone, which --strategy {evolution.strategy} weighs "
+            "against other objectives; leave it out"
+        )
+    if evolution.strategy == "nsga2" and not evolution.family and len(objectives(evolution.objectives)) < 2:
+        raise BadInput(
+            f"--objectives: {evolution.objectives} is one; --strategy nsga2 expects several, such as "
+            "val_accuracy,params"
+        )
     for name in chosen.idle:
         if name in typed:
             value = asked.values[name]

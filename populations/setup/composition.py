@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from cgp.families import family
 from evaluate.data.splits import Data, load
-from evaluate.job import Measure, Recipe, Train
-from evaluate.metrics import objectives
+from evaluate.foreign import Foreign
+from evaluate.job import Goal, Measure, Recipe, Train
+from evaluate.measures.goals import try_out
+from evaluate.metrics import goals_of, objectives, sealed
 from evaluate.pool.executors import await_ready
 from evaluate.pool.pool import Pool
 from evaluate.pool.usage import Usage
@@ -21,7 +23,7 @@ from populations.search.racing import Race, rungs_of
 from populations.search.schedule import Schedule
 from populations.setup.config import Config
 from populations.setup.forecast import Work, dry_run, first_profile, foretell, search_bytes, worker_bytes
-from populations.setup.recorded import refuse_other_images
+from populations.setup.recorded import CODE, refuse_other_code, refuse_other_images
 from populations.setup.workplace import Workplace, workplace
 from populations.strategies import Confirmation, FinalRanking, Settings, Strategy, Sweep, strategy
 from populations.terminal.screen import Screen
@@ -57,10 +59,12 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     recipe, spec, evolution = config.recipe(), config.data(), config.evolution
     place.refuse(_asked_recipe(asked) or recipe)
     goals = objectives(evolution.objectives)
+    measuring = () if asked else sealed(goals_of(goals))
     data = load(spec, config.evaluation.download)
     if config.resume:
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
+        refuse_other_code(recorded, _digests(measuring), config.resume)
     space = config.space_for(data.shape, len(data.classes))
     precision, milliseconds = place.precision(recipe.precision)
     recipe = dataclasses.replace(recipe, precision=precision)
@@ -76,8 +80,12 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         evolution.inherit,
         data.fingerprint,
         evolution.family,
+        measuring,
     )
-    breeding = Sweep(settings, asked) if asked else _breeding(config, settings, data, recipe)
+    breeding = Sweep(settings, asked) if asked else _breeding(config, settings, data, plan)
+    if not (asked or config.resume):
+        for said in try_out(measuring, breeding.sample(1)[0], data):
+            screen.line(f"{said}: on an untrained network; one on which it does fails")
     raced = evolution.racing and not asked and not evolution.family
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
@@ -92,7 +100,12 @@ def _asked_recipe(asked: Sequence[Candidate]) -> Recipe | None:
     return next((candidate.task.recipe for candidate in asked if isinstance(candidate.task, Train)), None)
 
 
-def _breeding(config: Config, settings: Settings, data: Data, trained: Recipe) -> Strategy:
+def _digests(goals: Sequence[Goal]) -> dict[str, str]:
+    """Return the digest of each file of the user's, by the metric that it gives."""
+    return {goal.name: goal.digest for goal in goals if isinstance(goal, Foreign)}
+
+
+def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Strategy:
     evolution = config.evolution
     if evolution.family:
         known = family(evolution.family, data.shape, len(data.classes)).values()
@@ -101,7 +114,9 @@ def _breeding(config: Config, settings: Settings, data: Data, trained: Recipe) -
         breeding = strategy(evolution.strategy, settings)
     if evolution.inherit:
         breeding = FinalRanking(breeding)
-    return Confirmation(breeding, evolution.confirm, trained, config.data()) if evolution.confirm else breeding
+    if evolution.confirm:
+        breeding = Confirmation(breeding, evolution.confirm, plan.recipe, plan.data, plan.goals)
+    return breeding
 
 
 def preview(config: Config, screen: Screen) -> str:
@@ -156,7 +171,12 @@ def open_session(
     is taken or cannot be written.
     """
     plan = made.plan
-    decided = {"max_flops": plan.space.max_flops or 0, "data_fingerprint": made.work.data.fingerprint}
+    decided: dict[str, Any] = {
+        "max_flops": plan.space.max_flops or 0,
+        "data_fingerprint": made.work.data.fingerprint,
+    }
+    if code := _digests(plan.goals):
+        decided[CODE] = code
     resolved = config.resolved(plan.recipe) | decided
     if config.resume:
         store = Store(config.resume, plan)

@@ -6,17 +6,20 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cgp.errors import BadInput, did_you_mean
 from cgp.layers import Shape
 from cgp.space import Space
+from evaluate.foreign import PREFIX, with_paths
 from evaluate.job import DataSpec, Recipe, recipe
 from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
 from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
 from populations.setup.recorded import meaning, means_as_recorded
+from populations.strategies import STRATEGIES
 from populations.terminal.programs import OneLineParser, populations_command, program
 
 _RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
@@ -173,6 +176,7 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 # What is made of them
 
 _OF_FAMILIES = {"generations": 1, "inherit": False}
+_UNRACED = {"racing": False, "rungs": None}
 
 
 def _configured(given: dict[str, Any]) -> Config:
@@ -185,12 +189,14 @@ def _configured(given: dict[str, Any]) -> Config:
     asked = _begun(switches.get("resume"), flags) | flags
     if asked["family"]:  # a file of flags may serve searches, too
         asked |= {name: value for name, value in _OF_FAMILIES.items() if name not in typed}
+    if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
+        asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)
     # A run records how many children it has: not that they are as many as its population.
     made = dataclasses.replace(made, evolution=dataclasses.replace(made.evolution, offspring=made.offspring))
     _refuse_preview_of_cluster(made)
     check_flags(made, flags, typed)
-    check_names(made, made.recipe(), made.data(), typed)
+    check_names(made, made.recipe(), made.data(), flags, typed)
     return made
 
 
@@ -209,7 +215,10 @@ def _refuse_preview_of_cluster(asked: Config) -> None:
 
 
 def absolute(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return `flags` with data paths that hold from any working directory."""
+    """Return `flags` with paths of data and of code that hold from any working directory."""
+    if "objectives" in flags:
+        objectives = with_paths(flags["objectives"], partial(_absolute_path, f"--objectives {PREFIX}"))
+        flags = flags | {"objectives": objectives}
     if "data_dir" in flags:
         flags = flags | {"data_dir": _absolute_path("--data-dir ", flags["data_dir"])}
     if str(flags.get("dataset")).startswith("folder:"):

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
 from evaluate.data.datasets import dataset_names
+from evaluate.foreign import EXPECTED
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.setup.executors import EXECUTORS
@@ -70,11 +71,11 @@ class EvolutionFlags:
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
     mutation_rate: float = flag(0.05, "chance of each gene to change")
-    objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}; later ones break ties")
+    objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}, or {EXPECTED}; later ones break ties (of nsga2 all count)")
     re_evaluate: bool = flag(False, "train a graph again although it was scored before")
     seed: int = flag(0, "of the search; children and trainings derive theirs from it")
     deterministic: bool = flag(False, "of aging: breed as if results came in order of number", before=False)
-    racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third", before=False)
+    racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third; never with nsga2", before=False)
     rungs: str | None = flag(None, "epochs after which racing judges [default: a ninth and a third of them]", before=None)
     confirm: int = flag(0, f"in the end train so many of the best {SEEDS} times more, on fresh seeds and {LONGER} times as long, and let the mean decide", search=False, before=0)
     inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch", before=False)
@@ -124,7 +125,7 @@ class RunFlags:
     """What the search leaves on the disk."""
 
     run: str | None = flag(None, "folder of the run [default: runs/DATASET-N]", search=False)
-    keep: str = flag("all", "whose weights to keep: all, or best; records are always kept", search=False)
+    keep: str = flag("all", "whose weights to keep: all, best, or pareto (of nsga2: those of the front); records are always kept", search=False)
 # fmt: on
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from cgp.errors import BadInput
+from evaluate.foreign import with_paths
 
-_FINGERPRINT = "data_fingerprint"  # of the images; recorded beside the flags
+# Recorded beside the flags:
+_FINGERPRINT = "data_fingerprint"  # of the images
+CODE = "code_digests"  #: of the files of the user's that judge networks, by metric; missing where there are none
 
 
 def meaning(
@@ -19,7 +22,7 @@ def meaning(
     """
     found = {**before, **recorded}
     require(found, flags, folder)
-    if unknown := sorted(recorded.keys() - {*flags, _FINGERPRINT}):
+    if unknown := sorted(recorded.keys() - {*flags, _FINGERPRINT, CODE}):
         raise BadInput(
             f"{folder / 'config.json'}: has {_named(unknown)}, which this program does not know; "
             "use the version that wrote it, see environment.json"
@@ -38,12 +41,32 @@ def _named(names: list[str]) -> str:
 
 
 def means_as_recorded(name: str, recorded: Any, value: Any) -> bool:
-    """Whether a search flag's `value` is the `recorded` one; a folder of images may have moved.
+    """Whether a search flag's `value` is the `recorded` one; a folder of images, or a file of code, may have moved.
 
-    Whether images are the same, their fingerprint says.
+    Whether images are the same, their fingerprint says, and of code its digest.
     """
+    if name == "objectives":
+        return _unplaced(recorded) == _unplaced(value)
     moved = name == "dataset" and all(str(dataset).startswith("folder:") for dataset in (recorded, value))
     return bool(moved or recorded == value)
+
+
+def _unplaced(objectives: str) -> str:
+    return with_paths(objectives, lambda path: Path(path).name)
+
+
+def refuse_other_code(recorded: Mapping[str, Any], code: Mapping[str, str], folder: Path) -> None:
+    """Raise BadInput where a file of the user's is not what it was when the run in `folder` began.
+
+    `code` holds the digests now, by metric.
+    """
+    before = recorded.get(CODE, {})
+    for name, digest in code.items():
+        if digest != before.get(name):
+            raise BadInput(
+                f"--resume {folder}: the file of {name} has changed, its digest is {digest[:12]} and was "
+                f"{str(before.get(name))[:12]}; restore it, or start another run"
+            )
 
 
 def refuse_other_images(recorded: Mapping[str, Any], fingerprint: str, folder: Path, asked: str) -> None:

@@ -9,6 +9,7 @@ from populations.strategies.breeding import Settings, Strategy
 from populations.strategies.confirmation import Confirmation
 from populations.strategies.final_ranking import FinalRanking
 from populations.strategies.mu_plus_lambda import MuPlusLambda
+from populations.strategies.nsga2 import NSGA2
 from populations.strategies.one_plus_lambda import OnePlusLambda
 from populations.strategies.random_search import RandomSearch
 from populations.strategies.screened import Screened
@@ -17,6 +18,7 @@ from populations.strategies.sweep import Sweep
 STRATEGIES: dict[str, type[Strategy]] = {
     "mu-plus-lambda": MuPlusLambda,
     "one-plus-lambda": OnePlusLambda,
+    "nsga2": NSGA2,
     "aging": Aging,
     "random": RandomSearch,
     "screened": Screened,

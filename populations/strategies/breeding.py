@@ -5,12 +5,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from statistics import median
 from typing import Any, ClassVar
 
 import numpy as np
-from deap import base, tools
+from deap import tools
 
 from cgp.genome import Genome, draw
 from cgp.model import Model
@@ -18,6 +17,7 @@ from cgp.mutation import forced
 from cgp.space import Space
 from evaluate.job import SEARCH
 from evaluate.metrics import Metric
+from populations.front import fitness
 from populations.record import Candidate, Generation, History, Record
 
 _CANDIDATE, _GENERATION = 0, 1  # kinds of random stream
@@ -37,11 +37,6 @@ class Settings:
     deterministic: bool = False  #: of an asynchronous strategy: breed as if results came in order of number
 
 
-@cache
-def _fitness_class(weights: tuple[float, ...]) -> type[base.Fitness]:
-    return type("Fitness", (base.Fitness,), {"weights": weights})
-
-
 class Individual:
     """A scored record, in the form that DEAP's tools select.
 
@@ -51,15 +46,15 @@ class Individual:
 
     def __init__(self, record: Record, objectives: Sequence[Metric]) -> None:
         """Score `record`, whose result is ok."""
-        weights = (*(objective.weight for objective in objectives), -1.0)
         values = [objective.value(record.candidate.model, record.result) for objective in objectives]
-        self.fitness = _fitness_class(weights)((*values, record.candidate.number))
+        self.fitness = fitness(objectives, values, record.candidate.number)
+        self.goals = fitness(objectives, values)  #: without the job number: what dominance is judged by
         self.record = record
 
     @property
     def score(self) -> tuple[float, ...]:
         """Weighted objectives without the job number; greater is better."""
-        return tuple(self.fitness.wvalues[:-1])
+        return tuple(self.goals.wvalues)
 
     @property
     def genome(self) -> Genome:
@@ -74,6 +69,7 @@ class Strategy(ABC):
 
     fewest: ClassVar[int] = 1  #: networks that its population has at least
     idle: ClassVar[tuple[str, ...]] = ()  #: flags that have no effect on it
+    races: ClassVar[bool] = True  #: whether racing, which judges by accuracy alone, ends what it would end, too
 
     def __init__(self, settings: Settings) -> None:
         """Begin with nothing asked."""
@@ -113,6 +109,11 @@ class Strategy(ABC):
     def best(self) -> Record | None:
         """The best record so far."""
         return self.hall_of_fame[0].record if len(self.hall_of_fame) else None
+
+    @property
+    def front(self) -> list[Record]:
+        """The records that no other one beats so far, `best` first: where the first objective decides, it alone."""
+        return [] if self.best is None else [self.best]
 
     @property
     @abstractmethod

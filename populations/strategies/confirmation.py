@@ -7,7 +7,7 @@ seen is not.
 from dataclasses import replace
 from statistics import fmean
 
-from evaluate.job import CONFIRMED, DataSpec, Key, Recipe, Train
+from evaluate.job import CONFIRMED, DataSpec, Goal, Key, Recipe, Train
 from populations.record import Candidate, Record
 from populations.strategies.afterwards import Afterwards
 from populations.strategies.breeding import Individual, Strategy, best_distinct
@@ -24,10 +24,12 @@ class Confirmation(Afterwards):
 
     stage = CONFIRMED
 
-    def __init__(self, searching: Strategy, top: int, trained: Recipe, data: DataSpec) -> None:
-        """`trained` is the recipe of the search."""
+    def __init__(
+        self, searching: Strategy, top: int, trained: Recipe, data: DataSpec, goals: tuple[Goal, ...] = ()
+    ) -> None:
+        """`trained` is the recipe of the search, whose networks `goals` measure."""
         super().__init__(searching)
-        self.top, self.data = top, data
+        self.top, self.data, self.goals = top, data, goals
         self.trained = replace(trained, epochs=LONGER * trained.epochs)
         self._scores: dict[Key | None, list[float]] = {}  # by winner
 
@@ -71,7 +73,7 @@ class Confirmation(Afterwards):
                 known.genome,
                 known.model,
                 stage=CONFIRMED,
-                task=Train(known.model, self.trained, self.data),
+                task=Train(known.model, self.trained, self.data, goals=self.goals),
             )
             for known in (winner.record.candidate for winner in self.winners)
             for seed in range(SEEDS)

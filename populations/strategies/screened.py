@@ -130,6 +130,7 @@ class Screened(Strategy):
             )
             for record in records
             if record.result.status in ("ok", "pruned") and isinstance(record.candidate.model, Graph)
+            if goal.known(record.result)  # what takes time of its own is not measured of one that was pruned
         ]
 
     def _generation(self, generation: int) -> Iterator[Candidate]:

@@ -158,7 +158,11 @@ class Screen(Observer):
         )
         if isinstance(strategy, Confirmation):
             self._confirmed(strategy)
-        self.line(f"next: {look} show {run}\n      {look} replay {run} best --test")
+        several = len(strategy.front) > 1
+        if several:
+            goals = " and ".join(goal.name for goal in strategy.settings.objectives)
+            self.line(f"front: {len(strategy.front)} networks that none beats in {goals}\n")
+        self.line(f"next: {look} show {run}{' --front' * several}\n      {look} replay {run} best --test")
         if strategy.can_go_on:
             self.line(f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}")
 
