@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|draw|replay|confirm|measure|export: look into runs and use them."""
+"""python -m populations list|show|best|draw|replay|confirm|measure|predict|export ...: look into runs, use them."""
 
 import argparse
 import sys
@@ -124,6 +124,16 @@ def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     measure.set_defaults(command=_command_of("measure", "measure_models"))
 
 
+def _add_predict(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    predict = commands.add_parser("predict", help="what a model says of images: classes and their probabilities")
+    _with_run(predict)
+    predict.add_argument("model", help="beginning of an id, or best")
+    predict.add_argument("images", nargs="+", type=Path, metavar="PATH", help="image file, or folder of images")
+    predict.add_argument("--top", type=int, default=3, metavar="N", help="most probable classes shown [default: 3]")
+    _with_format(predict)
+    predict.set_defaults(command=_command_of("predict", "predict_images"))
+
+
 def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export = commands.add_parser("export", help="carry a network away: as Python source, ONNX, torch.export, weights")
     _with_run(export)
@@ -139,7 +149,7 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 _ADDED = (
     *(_add_list, _add_show, _add_best, _add_lineage, _add_draw),
-    *(_add_replay, _add_confirm, _add_measure, _add_export),
+    *(_add_replay, _add_confirm, _add_measure, _add_predict, _add_export),
 )
 
 

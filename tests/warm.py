@@ -103,6 +103,7 @@ if __name__ == "__main__":
     import populations.commands.export
     import populations.commands.look
     import populations.commands.measure
+    import populations.commands.predict
     import populations.commands.replay
     import populations.setup.composition
 
