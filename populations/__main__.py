@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|draw|replay|confirm|measure|predict|export ...: look into runs, use them."""
+"""python -m populations list|show|best|draw|replay|confirm|measure|finetune|predict|export ...: of runs."""
 
 import argparse
 import sys
@@ -9,7 +9,8 @@ from pathlib import Path
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
 from populations.search.asking import SESSION
-from populations.setup.flags import FLAGS
+from populations.setup.config import flag_options
+from populations.setup.flags import FLAGS, OF_FINETUNE
 from populations.terminal.programs import OneLineParser
 
 
@@ -134,6 +135,18 @@ def _add_predict(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     predict.set_defaults(command=_command_of("predict", "predict_images"))
 
 
+def _add_finetune(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    finetune = commands.add_parser("finetune", help="train a model on, on other images, as a run of its own")
+    _with_run(finetune)
+    finetune.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    for name, default in OF_FINETUNE.items():
+        known = FLAGS[name]
+        shown = known.help.partition(" [default")[0] + (f" [default: {default}]" if default else "")
+        about = {"help": shown, "required": name == "dataset", "default": None}
+        finetune.add_argument(known.spelled, **flag_options(known) | about)
+    finetune.set_defaults(command=_command_of("finetune", "finetune_model"))
+
+
 def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export = commands.add_parser("export", help="carry a network away: as Python source, ONNX, torch.export, weights")
     _with_run(export)
@@ -149,7 +162,7 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 _ADDED = (
     *(_add_list, _add_show, _add_best, _add_lineage, _add_draw),
-    *(_add_replay, _add_confirm, _add_measure, _add_predict, _add_export),
+    *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export),
 )
 
 

@@ -18,7 +18,7 @@ from populations.reading.columns import COLUMNS
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
-from populations.setup.recorded import require
+from populations.setup.recorded import networks_of, require
 
 _TEST = "test_accuracy"
 _SHARED = ("function_set", "run", "dataset")  # the same for every model of a run
@@ -87,9 +87,7 @@ class Run:
         self._journal = Journal(folder / "run.sqlite")
         self.config: dict[str, Any] = read_json(folder / "config.json")
         require(self.config, ("function_set",), folder)
-        self._shared = shared(
-            folder, self.config.get("family") or self.config["function_set"], self.config.get("dataset")
-        )
+        self._shared = shared(folder, networks_of(self.config), self.config.get("dataset"))
 
     @cached_property
     def models(self) -> pd.DataFrame:

@@ -7,6 +7,7 @@ run.sqlite                the journal: jobs, results, generations, sessions; onl
 snapshots/gen_0007.csv    a generation's population, derived from the journal
 models/ID/                one per job: genome.json, weights, curve.csv, log.txt
 best -> models/ID         always current
+start.safetensors         what a network began with that was trained before
 lock, stop                who drives the run; present while it is asked to stop
 """
 
@@ -23,8 +24,8 @@ import numpy as np
 from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
-from evaluate.files import BEST, discard_drafts, sync, write_atomically
-from evaluate.job import FINAL, SEARCH, DataSpec, Job, Key, Recipe, Result, Train
+from evaluate.files import BEST, START, discard_drafts, sync, write_atomically
+from evaluate.job import FINAL, SEARCH, DataSpec, Fresh, Inherit, Job, Key, Recipe, Result, Start, Train, Weights
 from evaluate.pool.usage import Usage
 from populations.reading import frame
 from populations.record import Candidate, Generation, Record
@@ -46,7 +47,8 @@ class Plan:
     keep: str  #: whose weights stay: `all` or `best`
     inherit: bool = False  #: whether a child takes over weights of its parent
     fingerprint: str | None = None  #: of the images, which every job's worker compares
-    family: str | None = None  #: where the networks are not of the space
+    networks: str | None = None  #: what they are, where they are not of the space
+    start: Weights | None = None  #: what they begin with, its file in the run folder
 
 
 class Store:
@@ -144,11 +146,10 @@ class Store:
         genome = candidate.genome.to_json(self.plan.space) if candidate.genome else {}
         genome_file = json.dumps(genome | {"graph": candidate.model.to_json()}).encode()
         write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
-        inherit = self._parent_folder(candidate) if self.plan.inherit and candidate.stage == SEARCH else None
         return Job(
             candidate.number,
             identity,
-            candidate.task or Train(candidate.model, self.plan.recipe, self.plan.data, inherit),
+            candidate.task or Train(candidate.model, self.plan.recipe, self.plan.data, self._start(candidate)),
             _seed(self.plan.seed, candidate.key),
             str(folder.absolute()),
             str(self.stop_file.absolute()),
@@ -156,10 +157,17 @@ class Store:
             stage=candidate.stage,
         )
 
-    def _parent_folder(self, candidate: Candidate) -> str | None:
-        if candidate.parent is None:
-            return None
-        return str(self.model_folder(self.journal.original(candidate.parent)).absolute())
+    def _start(self, candidate: Candidate) -> Start:
+        if self.plan.start:
+            return self.plan.start.within(self.folder)
+        if not self.plan.inherit or candidate.stage != SEARCH or candidate.parent is None:
+            return Fresh()
+        return Inherit(str(self.model_folder(self.journal.original(candidate.parent)).absolute()))
+
+    def keep_start(self, weights: Path) -> None:
+        """Copy `weights`, what the run's networks begin with, into its folder, unless they are there already."""
+        if not (self.folder / START).exists():
+            write_atomically(self.folder / START, weights.read_bytes())
 
     def model_folder(self, identity: str) -> Path:
         """Return the folder of a model."""
@@ -238,7 +246,7 @@ class Store:
             return
         path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
-        shared = frame.shared(self.folder, self.plan.family or self.plan.space.function_set, self.plan.data.name)
+        shared = frame.shared(self.folder, self.plan.networks or self.plan.space.function_set, self.plan.data.name)
         table = frame.population(self.journal, generation.number, shared)
         write_atomically(path, table.to_csv(index=False).encode())
 
