@@ -142,7 +142,7 @@ def _add_finetune(commands: "argparse._SubParsersAction[OneLineParser]") -> None
     for name, default in OF_FINETUNE.items():
         known = FLAGS[name]
         shown = known.help.partition(" [default")[0] + (f" [default: {default}]" if default else "")
-        about = {"help": shown, "required": name == "dataset", "default": None}
+        about = {"help": shown, "required": name == "dataset", "default": None, "dest": known.spelled}
         finetune.add_argument(known.spelled, **flag_options(known) | about)
     finetune.set_defaults(command=_command_of("finetune", "finetune_model"))
 

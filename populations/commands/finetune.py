@@ -25,7 +25,8 @@ def finetune_model(arguments: argparse.Namespace) -> int:
         status = model.result.status if model.result else "open"
         found = f"model {model.id}: has no weights ({weights}), its status is {status}"
         raise BadInput(f"{found}; expected a trained model whose weights are kept")
-    given = {name: getattr(arguments, name) for name in OF_FINETUNE if getattr(arguments, name) is not None}
+    flags = {name: getattr(arguments, spelled(name)) for name in OF_FINETUNE}  # `--run` is not the run that is given
+    given = {name: value for name, value in flags.items() if value is not None}
     height, width = model.model.image[1:]
     if given["dataset"].startswith("folder:") and height == width:
         given.setdefault("image_size", height)
