@@ -10,7 +10,8 @@ trained = run.models.query("stage == 'search' and status == 'ok' and same_as.isn
 
 print("Do deeper networks score higher? By depth, in five parts:")
 part = trained["depth"].rank(method="first", pct=True).mul(5).map(math.ceil).rename("part")
-print(trained.groupby(part).agg(depth=("depth", "median"), val_accuracy=("val_accuracy", "max"), models=("id", "size")).to_string())
+parts = trained.groupby(part).agg(depth=("depth", "median"), best=("val_accuracy", "max"), models=("id", "size"))
+print(parts.to_string())
 
 print("\nWhat correlates with accuracy? Of ranks:")
 print(trained[["depth", "params", "flops", "seconds", "val_accuracy"]].corr("spearman")["val_accuracy"].to_string())

@@ -22,6 +22,9 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith(("python ", ".venv/bin/python "))
 ]
+ON_RUNS = (
+    *("list", "show", "best", "lineage", "draw", "replay", "confirm", "measure", "finetune", "predict", "export"),
+)
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]
 
@@ -86,7 +89,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
-    # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py and test_serial.py try them.
+    # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py and
+    # test_serial.py try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
@@ -107,6 +111,6 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
 
 
 def test_every_command_of_populations_is_in_the_readme() -> None:
-    for command in ("list", "show", "best", "lineage", "draw", "replay", "confirm", "measure", "finetune", "predict", "export"):
+    for command in ON_RUNS:
         assert f"python -m populations {command}" in TEXT
         assert re.search(rf"^    {command} ", cli.parser().format_help(), re.MULTILINE)

@@ -119,10 +119,10 @@ class BeginningFlags:
     """What a trained network begins with that is trained on, instead of a search."""
 
     weights: str | None = flag(None, "train the network of these weights instead of a search: best.safetensors of a model, or what export wrote", before=None)
-    mode: str = flag("finetune", f"of --weights: {_or(list(MODES.values()))}", before="finetune")
+    mode: str = flag("finetune", f"how it is trained on: {_or(list(MODES.values()))}", before="finetune")
     backbone_rate: float = flag(0.1, "of --mode finetune: learning rate of all but the head, as a share of --lr", before=0.1)
     train_norm: bool = flag(False, "of --mode finetune: train batch normalisation, too, which otherwise stays as it is, statistics included", before=False)
-    keep_head: bool = flag(False, "of --weights: keep the head, for images of the same classes", before=False)
+    keep_head: bool = flag(False, "keep the head, for images of the same classes", before=False)
 
 
 @dataclass(frozen=True)
