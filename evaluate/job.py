@@ -82,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("fast", 4, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", augment=False),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
-        Recipe("finetune", 20, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", patience=6),
+        Recipe("finetune", 20, 32, "sgd", 0.03, "cosine", label_smoothing=0.1, init="dirac", patience=8),
     )
 }
 

@@ -173,6 +173,7 @@ def test_it_outlives_the_run_that_it_comes_from(place: Path) -> None:
     (row,) = run.models.to_dict("records")
     assert (row["status"], row["function_set"], row["stage"]) == ("ok", "probe", "search")
     assert run.state == "finished"
+    assert " probe " in done("list", ".", cwd=place)
     ours = load_file(run.model("best").folder / BEST)
     assert {name for name in source if not torch.equal(ours[name], source[name])} == {"head.weight", "head.bias"}
     assert "weights   equal\nidentical to the bit\n" in done("replay", "ft", "best", "--retrain", cwd=place)
