@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import populations.__main__ as cli
+from cgp.features import FeatureNetwork
 from cgp.network import Network
 from harness import ROOT, TINY, make_images, populations, program
 from populations.setup.config import parse
@@ -74,6 +75,7 @@ def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytes
             exec(block, names)
     assert isinstance(names["network"], Network)
     assert names["network"].num_classes == 10
+    assert isinstance(names["pyramid"], FeatureNetwork)
 
 
 def test_every_flag_takes_effect(tmp_path: Path) -> None:
