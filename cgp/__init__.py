@@ -10,9 +10,10 @@
     model     Model: what `build` builds              <- another kind than a graph goes here
     drawing   a graph or a genome as SVG, PNG or DOT
     network   `build(model)` -> nn.Module             <- a genome becomes a network here
+    features  `create(graph, ...)`: a network as timm's `create_model` makes one
     errors    BadInput: the one line a user reads
 
-Only `network` needs torch, so it is imported by its own name.
+Only `network` and `features` need torch, so they are imported by their own names.
 """
 
 from cgp.errors import BadInput

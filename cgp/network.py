@@ -1,13 +1,15 @@
 """A model becomes a network here: `build(model)` returns an ordinary nn.Module."""
 
+from collections.abc import Sequence
 from functools import singledispatch
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cgp.blocks import block
+from cgp.errors import BadInput, did_you_mean
 from cgp.graph import Graph
 from cgp.layers import MOMENTUM, Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
 from cgp.model import Model
@@ -60,7 +62,7 @@ class Branches(nn.Module):
 class NodeModule(nn.Module):
     """One active node: its inputs joined where there are several, then its layers."""
 
-    def __init__(self, join: Join | None, body: nn.Module) -> None:
+    def __init__(self, join: nn.Module | None, body: nn.Module) -> None:
         """Hold the join and the layers behind it."""
         super().__init__()
         self.join = join
@@ -71,48 +73,109 @@ class NodeModule(nn.Module):
         return cast(Tensor, self.body(maps[0] if self.join is None else self.join(*maps)))
 
 
-class Network(nn.Module):
-    """The network of a graph: `nodes` in topological order, global average pooling, a linear head.
+class Trunk(nn.Module):
+    """The nodes of a graph in topological order, up to node `last`: what a network computes before its head.
 
     Images are (batch, channels, height, width) and may be larger than the graph's. An activation is
-    dropped after its last use. `num_classes` 0 means pooled features instead of logits.
+    dropped after its last use. `default_cfg` says what that of timm's models says: of a graph alone the size of its
+    images and maps, and its classes.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        """Build every node of `graph`."""
+    def __init__(self, graph: Graph, last: int) -> None:
+        """Build the nodes of `graph` that `last` needs; in topological order they are 1 to `last`."""
         super().__init__()
-        self.num_classes = graph.classes
-        self.num_features = graph.features
-        self.nodes = nn.ModuleList(_node(graph, n) for n in range(1, graph.depth + 1))
-        last_use = {source: n for n, node in enumerate(graph.nodes, 1) for source in node.inputs}
+        self.graph = graph
+        self.output_stride = graph.flows[last].stride  #: by how much the last map is smaller than the image
+        self.adapter: nn.Module | None = None  #: what makes other images like the graph's (cgp/features.py)
+        self.nodes = nn.ModuleList(_node(graph, n) for n in range(1, last + 1))
+        self.default_cfg: dict[str, Any] = {
+            "num_classes": graph.classes,
+            "input_size": tuple(graph.image),
+            "pool_size": tuple(graph.flows[-1].shape[1:]),
+            "classifier": "head",
+        }
+        nodes = graph.nodes[:last]
+        last_use = {source: n for n, node in enumerate(nodes, 1) for source in node.inputs}
         self._plan = tuple(
             (node.inputs, tuple(source for source in set(node.inputs) if last_use[source] == n))
-            for n, node in enumerate(graph.nodes, 1)
+            for n, node in enumerate(nodes, 1)
         )
-        self.head: nn.Module = nn.Linear(graph.features, graph.classes)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Return the last node's map, (batch, num_features, height, width)."""
-        maps = {0: x}
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """`default_cfg`, by the name under which timm's own functions look for it."""
+        return self.default_cfg
+
+    def maps(self, x: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """Return what the `wanted` nodes give for images `x`, in their order."""
+        maps = {0: x if self.adapter is None else self.adapter(x)}
+        found = dict[int, Tensor]()
         for n, (module, (inputs, spent)) in enumerate(zip(self.nodes, self._plan, strict=True), 1):
             out = module(*[maps[source] for source in inputs])
             for source in spent:
                 del maps[source]
             maps[n] = out
-        return maps[len(self._plan)]
+            if n in wanted:
+                found[n] = out
+        return [found[n] for n in wanted]
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Pool and classify: (batch, num_classes), or (batch, num_features) without classes."""
-        return cast(Tensor, self.head(features.mean((2, 3))))
+
+POOLS = ("avg", "max", "")  #: of `global_pool`; "" leaves the map as it is
+
+
+class Network(Trunk):
+    """The network of a graph: its nodes, global pooling, a linear head. Its interface is that of timm's models.
+
+    `num_classes` 0 means features instead of logits: pooled, or with `global_pool` "" the map itself.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        """Build every node of `graph`."""
+        super().__init__(graph, graph.depth)
+        self.num_classes = graph.classes
+        self.num_features = graph.features
+        self.global_pool = "avg"
+        self.head: nn.Module = nn.Linear(graph.features, graph.classes)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return the last node's map, (batch, num_features, height, width)."""
+        (features,) = self.maps(x, (len(self.nodes),))
+        return features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pool the map of `forward_features` and classify: (batch, num_classes).
+
+        With `pre_logits`, or without classes, return what the classifier would read: (batch, num_features), or
+        without pooling the map.
+        """
+        if self.global_pool:
+            features = features.mean((2, 3)) if self.global_pool == "avg" else features.amax((2, 3))
+        return features if pre_logits else cast(Tensor, self.head(features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of images `x`."""
         return self.forward_head(self.forward_features(x))
 
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replace the head by a fresh one for `num_classes`; 0 removes it."""
-        self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+    def get_classifier(self) -> nn.Module:
+        """Return the layer that gives the logits; without classes the identity."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the head by a fresh one for `num_classes`; 0 removes it. None keeps the pooling.
+
+        Raises BadInput for an unknown pooling, and for classes without one.
+        """
+        pool = self.global_pool if global_pool is None else global_pool
+        if pool not in POOLS:
+            raise BadInput(f"global_pool: unknown {pool!r}{did_you_mean(pool, POOLS)}; expected 'avg', 'max' or ''")
+        if num_classes < 0 or (num_classes and not pool):
+            asked = f"num_classes: {num_classes} with global_pool {pool!r}"
+            raise BadInput(f"{asked}; expected at least 0, and 0 without pooling, which the classifier needs")
+        self.num_classes, self.global_pool = num_classes, pool
+        where = next(self.parameters(), torch.empty(0))
+        self.head = nn.Identity()
+        if num_classes:
+            self.head = nn.Linear(self.num_features, num_classes, device=where.device, dtype=where.dtype)
 
 
 @singledispatch

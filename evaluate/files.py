@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, LAST = "best.safetensors", "last.safetensors"  # in the folder of a model
+START = "start.safetensors"  # in that of a run: what its networks begin with
 _DRAFT = ".draft-"  # in the name of a file that is being written
 
 

@@ -78,13 +78,15 @@ class Recipe:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
 
 
-#: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes.
+#: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
+#: is for networks that are trained already.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("fast", 4, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", augment=False),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
+        Recipe("finetune", 20, 32, "sgd", 0.03, "cosine", label_smoothing=0.1, init="dirac", patience=8),
     )
 }
 
@@ -124,13 +126,42 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Fresh:
+    """Weights begin as the recipe initialises them."""
+
+
+@dataclass(frozen=True)
+class Inherit:
+    """Unchanged nodes begin with the best weights of the model in the folder `parent`."""
+
+    parent: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The network begins with the weights in a file; what is not its head, its backbone, may stay as it is."""
+
+    file: str  #: safetensors, of a network with the same nodes
+    frozen: Literal["nothing", "norm", "backbone"]  #: parameters, and statistics of batch normalisation, that stay
+    new_head: bool  #: whether the head begins fresh
+    backbone_rate: float  #: learning rate of the backbone, as a share of the recipe's
+
+    def within(self, folder: Path) -> "Weights":
+        """Return it with `file`, which is relative, in `folder`."""
+        return replace(self, file=str((folder / self.file).absolute()))
+
+
+Start = Fresh | Inherit | Weights
+
+
+@dataclass(frozen=True)
 class Train:
     """Train a network on the training images and score it, each epoch, on the validation images."""
 
     model: Model
     recipe: Recipe
     data: DataSpec
-    inherit: str | None = None  #: model folder of the parent whose weights unchanged nodes take over
+    start: Start = Fresh()  #: where its weights begin
     polish: bool = False  #: train on the validation images, too, and score the test images, once, at the end
     compiled: bool = False  #: by torch.compile; weights and scores are the plain network's
     goals: tuple[Goal, ...] = ()  #: what measures the network of its best epoch; decides nothing of its training
@@ -142,8 +173,11 @@ class Train:
             "recipe": asdict(self.recipe),
             "data": self.data.about(),
         }
-        if self.inherit:
-            about["parent"] = Path(self.inherit).name
+        match self.start:
+            case Inherit(parent):
+                about["parent"] = Path(parent).name
+            case Weights(file):
+                about["start"] = asdict(self.start) | {"file": Path(file).name}
         return about | ({"polish": True} if self.polish else {})
 
     @property

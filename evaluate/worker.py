@@ -27,7 +27,7 @@ from evaluate.devices.numerics import Numerics, describe_device
 from evaluate.devices.place import Place, settle_process, this_place
 from evaluate.files import BEST
 from evaluate.foreign import ForeignCodeChanged
-from evaluate.job import DataSpec, Job, Measure, Result, Status, Train
+from evaluate.job import DataSpec, Inherit, Job, Measure, Result, Status, Train, Weights
 from evaluate.measures import MEASURES, Subject
 from evaluate.measures.goals import measured
 from evaluate.memory.heap import give_back_memory
@@ -86,8 +86,9 @@ def _end_with(driver: BaseProcess) -> None:
 
 def setting_of(job: Job, place: Place) -> Setting:
     """Return the job's setting in `place`."""
-    recipe = job.train.recipe
-    return Setting(recipe, job.seed, place.numerics(recipe.precision), job.until)
+    recipe, start = job.train.recipe, job.train.start
+    rate = start.backbone_rate if isinstance(start, Weights) else 1.0
+    return Setting(recipe, job.seed, place.numerics(recipe.precision), job.until, rate)
 
 
 def evaluate(job: Job) -> Result:
@@ -141,7 +142,7 @@ def _train(job: Job, folder: ModelFolder) -> Result:
         curve=curve,
         seconds=sum(row["seconds"] for row in curve),
         peak_memory_mb=peak,
-        parent=Path(task.inherit).name if task.inherit else None,
+        parent=Path(task.start.parent).name if isinstance(task.start, Inherit) else None,
         scratch_share=trained.scratch_share,
         numerics=folder.stretches[-1]["numerics"],
         stretches=folder.stretches,

@@ -10,6 +10,7 @@ search/      the loop: ask, train, tell; which job runs next, and who hears of i
 run_folder/  what a run leaves on the disk: its journal, its folder, its lock
 reading/     a run as pandas tables, `load(RUN)`, and its models again
 tracking/    a run carried on into TensorBoard and MLflow
+exporting/   networks carried away: `create_model(RUN, MODEL)`, and written in the formats of others
 commands/    what is asked of a run afterwards
 terminal/    what a search shows, and what its user types
 """
@@ -18,13 +19,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from populations.exporting.created import create_model
     from populations.reading.frame import Run, load
 
-__all__ = ["Run", "load"]
+__all__ = ["Run", "create_model", "load"]
+
+_WHERE = {"Run": "reading.frame", "load": "reading.frame", "create_model": "exporting.created"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import pandas for those who read a run; others do not wait for it."""
-    if name in __all__:
-        return getattr(import_module("populations.reading.frame"), name)
+    """Import pandas for those who read a run, and torch for those who want a network; others do not wait for it."""
+    if name in _WHERE:
+        return getattr(import_module(f"populations.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,8 @@ from pathlib import Path
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
 from populations.search.asking import SESSION
-from populations.setup.flags import FLAGS
+from populations.setup.config import flag_options
+from populations.setup.flags import FLAGS, OF_FINETUNE
 from populations.terminal.programs import OneLineParser
 
 
@@ -149,6 +150,28 @@ def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     measure.set_defaults(command=_command_of("measure", "measure_models"))
 
 
+def _add_predict(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    predict = commands.add_parser("predict", help="what a model says of images: classes and their probabilities")
+    _with_run(predict)
+    predict.add_argument("model", help="beginning of an id, or best")
+    predict.add_argument("images", nargs="+", type=Path, metavar="PATH", help="image file, or folder of images")
+    predict.add_argument("--top", type=int, default=3, metavar="N", help="most probable classes shown [default: 3]")
+    _with_format(predict)
+    predict.set_defaults(command=_command_of("predict", "predict_images"))
+
+
+def _add_finetune(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    finetune = commands.add_parser("finetune", help="train a model on, on other images, as a run of its own")
+    _with_run(finetune)
+    finetune.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    for name, default in OF_FINETUNE.items():
+        known = FLAGS[name]
+        shown = known.help.partition(" [default")[0] + (f" [default: {default}]" if default else "")
+        about = {"help": shown, "required": name == "dataset", "default": None, "dest": known.spelled}
+        finetune.add_argument(known.spelled, **flag_options(known) | about)
+    finetune.set_defaults(command=_command_of("finetune", "finetune_model"))
+
+
 def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export = commands.add_parser("export", help="carry a network away: as Python source, ONNX, torch.export, weights")
     _with_run(export)
@@ -183,7 +206,8 @@ def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 _ADDED = (
     *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
-    *(_add_replay, _add_confirm, _add_measure, _add_export, _add_tensorboard, _add_mlflow),
+    *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export),
+    *(_add_tensorboard, _add_mlflow),
 )
 
 

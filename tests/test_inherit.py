@@ -17,7 +17,7 @@ from cgp.graph import Graph, Node
 from cgp.layers import Shape
 from cgp.network import build
 from evaluate.files import BEST, cache_root, write_atomically
-from evaluate.job import Job
+from evaluate.job import Fresh, Inherit, Job
 from evaluate.training.inherit import inherit
 from evaluate.worker import evaluate
 
@@ -113,7 +113,7 @@ def test_a_parent_whose_weights_cannot_be_read_is_named(parent: Path, damage: by
 def test_a_trained_heir_says_whose_child_it_is_and_ends_elsewhere(parent: Path, make_job: Callable[..., Job]) -> None:
     def trained(name: str, inherited: str | None) -> tuple[dict[str, Tensor], str | None, float | None]:
         job = make_job(name, graph=PARENT)
-        job = replace(job, task=replace(job.train, inherit=inherited))
+        job = replace(job, task=replace(job.train, start=Inherit(inherited) if inherited else Fresh()))
         result = evaluate(job)
         return load_file(Path(job.folder) / BEST), result.parent, result.scratch_share
 

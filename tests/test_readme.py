@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import populations.__main__ as cli
+from cgp.features import FeatureNetwork
 from cgp.network import Network
 from harness import ROOT, TINY, make_images, populations, program
 from populations.setup.config import parse
 from populations.setup.flags import FLAGS
+from test_finetune import grey_images
 
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)  # (language, lines)
@@ -21,6 +23,10 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith(("python ", ".venv/bin/python "))
 ]
+ON_RUNS = (
+    *("list", "show", "best", "lineage", "compare", "explain", "draw", "replay", "confirm", "measure", "finetune"),
+    *("predict", "export", "tensorboard", "mlflow"),
+)
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]
 
@@ -32,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = program(*TINY, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
+    grey_images(cwd / "photos")
     return cwd
 
 
@@ -69,6 +76,7 @@ def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytes
             exec(block, names)
     assert isinstance(names["network"], Network)
     assert names["network"].num_classes == 10
+    assert isinstance(names["pyramid"], FeatureNetwork)
 
 
 def test_every_flag_takes_effect(tmp_path: Path) -> None:
@@ -84,11 +92,13 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
-    # test_train.py, test_asked.py, test_confirmation.py, test_data.py, test_dask.py and test_serial.py try them.
+    # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py and
+    # test_serial.py try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
-        "confirm": 0,
+        "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
+        "keep_head": False,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")
@@ -104,9 +114,6 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
 
 
 def test_every_command_of_populations_is_in_the_readme() -> None:
-    for command in (
-        *("list", "show", "best", "lineage", "compare", "explain", "draw", "replay", "confirm", "measure", "export"),
-        *("tensorboard", "mlflow"),
-    ):
+    for command in ON_RUNS:
         assert f"python -m populations {command}" in TEXT
         assert re.search(rf"^    {command}\s", cli.parser().format_help(), re.MULTILINE)

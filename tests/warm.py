@@ -101,8 +101,10 @@ if __name__ == "__main__":
     import populations.__main__
     import populations.commands.confirm
     import populations.commands.export
+    import populations.commands.finetune
     import populations.commands.look
     import populations.commands.measure
+    import populations.commands.predict
     import populations.commands.replay
     import populations.setup.composition
 

@@ -124,22 +124,23 @@ def _class_folders(root: Path, spec: DataSpec) -> dict[str, list[str]]:
         raise BadInput(f"--dataset {spec.name}: cannot read {root} ({error.strerror})") from error
     if not names:
         raise BadInput(f"--dataset {spec.name}: no class folder in {root}; expected one for each class")
-    found = {name: _image_files(root / name) for name in names}
+    found = {name: image_files(root / name) for name in names}
     if empty := [name for name, files in found.items() if not files]:
         raise BadInput(
-            f"--dataset {spec.name}: no images in class folders {empty} of {root}; expected {', '.join(_SUFFIXES)}"
+            f"--dataset {spec.name}: no images in class folders {empty} of {root}; expected {', '.join(SUFFIXES)}"
         )
     return found
 
 
-def _image_files(root: Path) -> list[str]:
+def image_files(root: Path) -> list[str]:
+    """Return the image files below `root`, hidden files and folders left out, in order of their names."""
     walked = sorted(os.walk(root, followlinks=True))
     visible = [(folder, files) for folder, _, files in walked if not _hidden(os.path.relpath(folder, root))]
     return [
         str(Path(folder, name))
         for folder, files in visible
         for name in sorted(files)
-        if name.lower().endswith(_SUFFIXES) and not _hidden(name)
+        if name.lower().endswith(SUFFIXES) and not _hidden(name)
     ]
 
 
@@ -152,8 +153,8 @@ def _decoded(paths: Sequence[str], spec: DataSpec) -> list[NDArray[np.uint8]]:
     """Return all images, of one size. Raises BadInput that names those which cannot be read."""
     import joblib
 
-    decode = joblib.delayed(partial(_decode, size=spec.image_size))
-    images = joblib.Parallel(n_jobs=-1, prefer="threads")(decode(path) for path in paths)
+    decoding = joblib.delayed(partial(decode, size=(spec.image_size,) * 2 if spec.image_size else None))
+    images = joblib.Parallel(n_jobs=-1, prefer="threads")(decoding(path) for path in paths)
     broken = [f"{path} ({image})" for path, image in zip(paths, images, strict=True) if isinstance(image, str)]
     if broken:
         more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
@@ -191,23 +192,24 @@ def folder_path(spec: DataSpec) -> Path:
     return path
 
 
-def _decode(path: str, size: int | None) -> NDArray[np.uint8] | str:
+def decode(path: str, size: tuple[int, int] | None) -> NDArray[np.uint8] | str:
     """Return one image as (height, width, 3), or in words why it cannot be read.
 
-    It is turned as its camera was held (EXIF), and cropped to the centre square of `size` where given.
+    It is turned as its camera was held (EXIF), and where `size` (width, height) is given cropped to the centre, in
+    the proportions of that, and scaled to it.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
-            return np.asarray(ImageOps.fit(image, (size, size)) if size else image)
+            return np.asarray(ImageOps.fit(image, size) if size else image)
     except Exception as error:  # what Pillow and its decoders raise for damaged files is legion
         return " ".join(str(error).split()) or type(error).__name__
 
 
 _NAMED = 5  # broken files; a folder of ten thousand would fill the screen
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _FASHION = "FashionMNIST"
 _HALVES = ({"train": True}, {"train": False})
 _SVHN = ({"split": "train"}, {"split": "test"})

@@ -3,6 +3,7 @@
 train       network, images, recipe, seed -> learning curve
 trained     a task of training, carried out
 initialise  weight initialisation by name
+start       where weights begin
 inherit     weights taken over from a parent
 step        one training step, eager or as a CUDA graph
 checkpoint  weights that describe themselves, written atomically

@@ -222,7 +222,7 @@ def _deciding(about: dict[str, Any]) -> dict[str, Any]:
     Not its number, nor where the images lie, which their fingerprint says better.
     """
     job = json.loads(json.dumps(about.get("job", {})))
-    found = {name: job.get(name) for name in ("graph", "seed", "parent")}
+    found = {name: job.get(name) for name in ("graph", "seed", "parent", "start")}
     found |= {f"recipe {name}": value for name, value in job.get("recipe", {}).items() if name != "name"}
     found |= {f"data {name}": value for name, value in job.get("data", {}).items() if name != "data_dir"}
     if str(found.get("data name")).startswith("folder:"):

@@ -37,6 +37,7 @@ class Setting:
     seed: int
     numerics: Numerics
     until: int | None = None  #: epoch after which to pause; None: train to the end
+    backbone_rate: float = 1.0  #: learning rate of all but the head, as a share of the recipe's
 
 
 def fresh_network(model: Model, setting: Setting) -> nn.Module:
@@ -58,7 +59,7 @@ def train(
     """
     recipe = setting.recipe
     batch = min(recipe.batch_size, len(images))
-    optimizer = make_optimizer(network, recipe)
+    optimizer = make_optimizer(network, recipe, setting.backbone_rate)
     steps = len(images) // batch
     scheduler = make_schedule(optimizer, recipe, steps)
     step = make_step(network, optimizer, recipe, setting.numerics)
@@ -66,9 +67,9 @@ def train(
 
     while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
         started = time.perf_counter()
-        row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[0])}
+        row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[-1])}
         step.begin()
-        network.train()
+        _to_training(network)
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
             step(x, y)
             scheduler.step()
@@ -84,6 +85,14 @@ def train(
         curve.append(row)
         folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
     return curve
+
+
+def _to_training(network: nn.Module) -> None:
+    """Put `network` in training mode, but for batch normalisation that is frozen: that keeps its statistics."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+            module.eval()
 
 
 @torch.no_grad()
@@ -123,12 +132,23 @@ def out_of_patience(curve: list[Row], patience: int) -> bool:
     return bool(patience and curve) and len(curve) - best_epoch(curve)["epoch"] >= patience
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return the recipe's optimizer; weight decay spares batch normalisation and biases."""
-    weights: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
-    others: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": recipe.weight_decay}]
-    groups.append({"params": others, "weight_decay": 0.0})
+def make_optimizer(network: nn.Module, recipe: Recipe, backbone_rate: float = 1.0) -> Optimizer:
+    """Return the recipe's optimizer of what is not frozen; weight decay spares batch normalisation and biases.
+
+    All but the head learns at `backbone_rate` times the recipe's rate. The head's groups are the last.
+    """
+    named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    parts = [(1.0, named)]
+    if backbone_rate != 1.0:
+        head = [pair for pair in named if pair[0].startswith("head.")]
+        parts = [(backbone_rate, [pair for pair in named if not pair[0].startswith("head.")]), (1.0, head)]
+    groups = list[dict[str, Any]]()
+    for rate, own in parts:
+        weights: list[Tensor] = [p for _, p in own if p.ndim > 1]
+        others: list[Tensor] = [p for _, p in own if p.ndim <= 1]
+        groups.append({"params": weights, "weight_decay": recipe.weight_decay, "lr": recipe.lr * rate})
+        groups.append({"params": others, "weight_decay": 0.0, "lr": recipe.lr * rate})
+    groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
@@ -140,7 +160,8 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRSchedul
     """Return the recipe's schedule, stepped after each of `steps` batches of an epoch."""
     total = recipe.epochs * steps
     if recipe.schedule == "onecycle":
-        return schedules.OneCycleLR(optimizer, recipe.lr, total_steps=total + 1, cycle_momentum=False)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return schedules.OneCycleLR(optimizer, rates, total_steps=total + 1, cycle_momentum=False)
     if recipe.schedule == "cosine":
         return schedules.CosineAnnealingLR(optimizer, total)
     if recipe.schedule == "sgdr":

@@ -4,7 +4,6 @@ import math
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
@@ -12,7 +11,7 @@ from cgp.errors import BadInput
 from evaluate.data.images import OnDevice
 from evaluate.job import Train
 from evaluate.training.checkpoint import ModelFolder
-from evaluate.training.inherit import inherit
+from evaluate.training.start import begin
 from evaluate.training.train import Diverged, Row, Setting, best_epoch, fresh_network, score, train
 
 
@@ -23,17 +22,17 @@ class Trained:
     network: nn.Module  #: with the weights of the last epoch
     curve: list[Row]
     metrics: dict[str, float]
-    scratch_share: float | None  #: share of the parameters that were not taken over; None: no parent
+    scratch_share: float | None  #: share of the parameters that were not taken over; None: it began fresh
 
 
 def carry_out(task: Train, setting: Setting, images: OnDevice, folder: ModelFolder) -> Trained:
     """Train the network of `task`, or go on from what `folder` holds, and score it.
 
-    Raises Diverged, Interrupted when the run stops, and BadInput where the parent's weights cannot be read, or where
-    nothing can compile what is to be compiled.
+    Raises Diverged, Interrupted when the run stops, and BadInput where the weights to begin with cannot be read, or
+    where nothing can compile what is to be compiled.
     """
     network = fresh_network(task.model, setting)
-    share = inherit(network, task.model, Path(task.inherit)) if task.inherit else None
+    share = begin(network, task)
     if task.compiled:
         require_compiler()
         network.compile()

@@ -12,6 +12,7 @@ from evaluate.job import FINAL, SEARCH
 from evaluate.metrics import known_objectives
 from populations.reading.frame import Run, load
 from populations.reading.ledger import ledger
+from populations.setup.recorded import networks_of
 from populations.terminal.tables import print_table
 
 SHORT = (  # columns of the table on a terminal; csv and json have all
@@ -44,7 +45,7 @@ def _listed(run: Run) -> dict[str, Any]:
         "started": next(iter(run.sessions["started"]), "")[:16].replace("T", " "),  # UTC, to the minute
         "dataset": run.config.get("dataset"),
         "strategy": run.config.get("strategy"),
-        "function_set": run.config["function_set"],
+        "function_set": networks_of(run.config),
         "networks": len(searched),
         "ok": len(finished),
         "best_val_accuracy": finished["val_accuracy"].max(),

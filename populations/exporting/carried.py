@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from cgp.errors import BadInput
 from cgp.graph import Graph
@@ -31,6 +32,11 @@ class Carried:
         """What a file says of it, JSON-able: `model`, `graph` and `images`."""
         return {"model": self.id, "graph": self.graph.to_json(), "images": self.images.to_json()}
 
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return images as the network reads them, from uint8 pixels (batch, channels, height, width)."""
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.images.mean, self.images.std))
+        return (pixels.float() - mean) / std
+
 
 def carried(run: Run, model: RecordedModel) -> Carried:
     """Return the network of `model` with its best weights.
@@ -38,17 +44,21 @@ def carried(run: Run, model: RecordedModel) -> Carried:
     Raises BadInput where it is no graph or has no weights, and where nothing says any more how its images were
     prepared.
     """
-    graph = model.model
-    if not isinstance(graph, Graph):
-        raise BadInput(
-            f"model {model.id}: is of type {type(graph).__name__}; expected a graph, which alone is exported"
-        )
+    graph = graph_of(model)
     path = model.folder / BEST
     if not path.exists():
         raise BadInput(f"model {model.id}: {_why_no_weights(run, model)}")
     network = build(graph)
     description = read_weights(path, network)
     return Carried(model.id, graph, network.eval(), _preparation(run, model, description))
+
+
+def graph_of(model: RecordedModel) -> Graph:
+    """Return the graph of `model`. Raises BadInput where it is a model of another kind."""
+    if not isinstance(model.model, Graph):
+        kind = type(model.model).__name__
+        raise BadInput(f"model {model.id}: is of type {kind}; expected a graph, which alone is carried away")
+    return model.model
 
 
 def _why_no_weights(run: Run, model: RecordedModel) -> str:

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from cgp.errors import BadInput, did_you_mean
 from populations.exporting.carried import Carried
@@ -76,11 +75,6 @@ def difference(carried: Carried, classify: Classify) -> float:
     found = 0.0
     for batch in _BATCHES:
         pixels = torch.randint(0, 256, (batch, *carried.images.shape), generator=generator)
-        images = _normalised(pixels, carried)
+        images = carried.normalised(pixels)
         found = max(found, float((classify(images) - carried.network(images)).abs().max()))
     return found
-
-
-def _normalised(pixels: Tensor, carried: Carried) -> Tensor:
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (carried.images.mean, carried.images.std))
-    return (pixels.float() - mean) / std

@@ -12,14 +12,15 @@ _FACTS = {
     "status": "`ok`; `pruned`: ended by racing, its scores are those until then; `failed`: it raised an error; "
     "`diverged`: its loss was no number; `oom`: out of memory; `timeout`: beyond `--timeout`; `lost`: its worker "
     "vanished twice; `open`: no result yet",
-    "function_set": "`--function-set` of the run, or its `--family`",
+    "function_set": "`--function-set` of the run, or its `--family`; of `finetune` its `--mode`",
     "depth": "active nodes",
     "conv_layers": "convolutions on the longest path",
     "receptive_field": "side of the part of the image that an output sees, in pixels",
     "epochs": "epochs trained",
     "seed": "seed of its training, which the run's seed and the job number decide",
     "same_as": "id of the model with the same graph whose result it took over; empty for one that was trained",
-    "scratch_share": "share of the parameters that did not begin as its parent's, 0..1; empty without `--inherit`",
+    "scratch_share": "share of the parameters that began fresh, 0..1, of a child (`--inherit`) or of a network that "
+    "is trained on (`finetune`); else empty",
     "run": "name of the run folder",
     "reason": "why the strategy `screened` chose it: `start` (its first generation), `draw` (a plain draw) or "
     "`screened` (the best that was foretold); empty for other strategies",

@@ -21,7 +21,7 @@ from populations.reading.columns import COLUMNS, SHARED
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
-from populations.setup.recorded import require
+from populations.setup.recorded import networks_of, require
 
 _TEST = "test_accuracy"
 _MEASURED = {metric.name for metric in METRICS.values() if metric.by}  # a column where the objectives ask for it
@@ -111,9 +111,8 @@ class Run:
         self._journal = Journal(folder / "run.sqlite")
         self.config: dict[str, Any] = read_json(folder / "config.json")
         require(self.config, ("function_set",), folder)
-        named = self.config.get("family") or self.config["function_set"]
         goals = goals_of(known_objectives(self.config.get("objectives", "")))
-        self._columns = Columns(folder, named, self.config.get("dataset"), goals)
+        self._columns = Columns(folder, networks_of(self.config), self.config.get("dataset"), goals)
 
     @cached_property
     def models(self) -> pd.DataFrame:

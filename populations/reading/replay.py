@@ -17,7 +17,7 @@ from evaluate.data.images import OnDevice
 from evaluate.data.splits import load
 from evaluate.devices.place import settle_process
 from evaluate.files import BEST, LAST
-from evaluate.job import Job, Recipe, Train
+from evaluate.job import Fresh, Inherit, Job, Recipe, Start, Train
 from evaluate.training.checkpoint import ModelFolder, read_weights
 from evaluate.training.train import Row, Setting, fresh_network, score
 from evaluate.training.trained import carry_out
@@ -52,11 +52,16 @@ def recorded_job(run: Run, model: RecordedModel) -> Job:
     asked = Config.of(run.config, run.folder)
     options = model.options or {}
     trained = Recipe(**options["recipe"]) if options else asked.recipe()
+    start: Start = Fresh()
+    if result.parent:
+        start = Inherit(str(model.folder.parent / result.parent))
+    elif not options and (weights := asked.start()):
+        start = weights.within(run.folder)
     task = Train(
         model.model,
         dataclasses.replace(trained, precision=result.numerics["precision"]),
         asked.data(),
-        str(model.folder.parent / result.parent) if result.parent else None,
+        start,
         options.get("polish", False),
         options.get("compiled", False),
     )

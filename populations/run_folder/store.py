@@ -7,6 +7,7 @@ run.sqlite                the journal: jobs, results, generations, sessions; onl
 snapshots/gen_0007.csv    a generation's population, derived from the journal
 models/ID/                one per job: genome.json, weights, curve.csv, log.txt
 best -> models/ID         always current
+start.safetensors         what a network began with that was trained before
 lock, stop                who drives the run; present while it is asked to stop
 """
 
@@ -23,8 +24,22 @@ import numpy as np
 from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
-from evaluate.files import BEST, discard_drafts, sync, write_atomically
-from evaluate.job import FINAL, SEARCH, DataSpec, Goal, Job, Key, Recipe, Result, Train
+from evaluate.files import BEST, START, discard_drafts, sync, write_atomically
+from evaluate.job import (
+    FINAL,
+    SEARCH,
+    DataSpec,
+    Fresh,
+    Goal,
+    Inherit,
+    Job,
+    Key,
+    Recipe,
+    Result,
+    Start,
+    Train,
+    Weights,
+)
 from evaluate.pool.usage import Usage
 from populations.reading import frame
 from populations.record import Candidate, Generation, Record
@@ -46,7 +61,8 @@ class Plan:
     keep: str  #: whose weights stay: `all`, `best` or `pareto`
     inherit: bool = False  #: whether a child takes over weights of its parent
     fingerprint: str | None = None  #: of the images, which every job's worker compares
-    family: str | None = None  #: where the networks are not of the space
+    networks: str | None = None  #: what they are, where they are not of the space
+    start: Weights | None = None  #: what they begin with, its file in the run folder
     goals: tuple[Goal, ...] = ()  #: what measures each network once it is trained
 
 
@@ -146,11 +162,11 @@ class Store:
         genome_file = json.dumps(genome | {"graph": candidate.model.to_json()}).encode()
         write_atomically(folder / "genome.json", genome_file, durable=False)  # the journal has it too
         plan = self.plan
-        inherit = self._parent_folder(candidate) if plan.inherit and candidate.stage == SEARCH else None
         return Job(
             candidate.number,
             identity,
-            candidate.task or Train(candidate.model, plan.recipe, plan.data, inherit, goals=plan.goals),
+            candidate.task
+            or Train(candidate.model, plan.recipe, plan.data, self._start(candidate), goals=plan.goals),
             _seed(self.plan.seed, candidate.key),
             str(folder.absolute()),
             str(self.stop_file.absolute()),
@@ -158,10 +174,17 @@ class Store:
             stage=candidate.stage,
         )
 
-    def _parent_folder(self, candidate: Candidate) -> str | None:
-        if candidate.parent is None:
-            return None
-        return str(self.model_folder(self.journal.original(candidate.parent)).absolute())
+    def _start(self, candidate: Candidate) -> Start:
+        if self.plan.start:
+            return self.plan.start.within(self.folder)
+        if not self.plan.inherit or candidate.stage != SEARCH or candidate.parent is None:
+            return Fresh()
+        return Inherit(str(self.model_folder(self.journal.original(candidate.parent)).absolute()))
+
+    def keep_start(self, weights: Path) -> None:
+        """Copy `weights`, what the run's networks begin with, into its folder, unless they are there already."""
+        if not (self.folder / START).exists():
+            write_atomically(self.folder / START, weights.read_bytes())
 
     def model_folder(self, identity: str) -> Path:
         """Return the folder of a model."""
@@ -240,7 +263,7 @@ class Store:
             return
         path.unlink(missing_ok=True)
         self.journal.add_generation(generation)
-        named = self.plan.family or self.plan.space.function_set
+        named = self.plan.networks or self.plan.space.function_set
         columns = frame.Columns(self.folder, named, self.plan.data.name, self.plan.goals)
         table = frame.population(self.journal, generation.number, columns)
         write_atomically(path, table.to_csv(index=False).encode())

@@ -20,7 +20,7 @@ from evaluate.metrics import goals_of, objectives, sealed
 from populations.run_folder.retention import KEPT
 from populations.search.racing import rungs_of
 from populations.setup.executors import EXECUTORS
-from populations.setup.flags import Flags, SpaceFlags, spelled
+from populations.setup.flags import MODES, Flags, SpaceFlags, spelled
 from populations.strategies import strategy_class
 
 _MOST = 2**63 - 1  # what numpy and SQLite can hold
@@ -55,7 +55,8 @@ def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) ->
     """
     _check_numbers(asked, given)
     _check_words(asked, given)
-    _check_family(asked, typed)
+    _check_given(asked, typed)
+    _check_beginning(asked, typed)
     _check_strategy(asked, typed)
     _check_download(asked, typed)
     _check_executor(asked, typed)
@@ -116,13 +117,37 @@ def _check_words(asked: Flags, given: Collection[str]) -> None:
         raise BadInput(f"--objectives: {twice[0]} is there twice; name each objective once")
 
 
-def _check_family(asked: Flags, typed: Collection[str]) -> None:
-    family = asked.evolution.family
-    for name in OF_SEARCHES:
-        if family and name in typed:
+def _check_given(asked: Flags, typed: Collection[str]) -> None:
+    """Raise BadInput for flags of searches where the networks are given, by a family or as weights."""
+    family, weights = asked.evolution.family, asked.beginning.weights
+    if family and weights:
+        raise BadInput(f"--weights: {weights} goes without --family {family}; leave one out")
+    given = f"--family {family}" if family else f"--weights {weights}"
+    for name in (*OF_SEARCHES, *(("confirm",) if weights else ())):
+        if (family or weights) and name in typed:
             raise BadInput(
-                f"{spelled(name)}: {asked.values[name]} has no effect on --family {family}, whose networks are "
-                "given; leave it out"
+                f"{spelled(name)}: {asked.values[name]} has no effect on {given}, whose networks are given; "
+                "leave it out"
+            )
+
+
+_IDLE_IN = {"probe": ("backbone_rate", "train_norm"), "from-scratch": ("backbone_rate", "train_norm", "keep_head")}
+
+
+def _check_beginning(asked: Flags, typed: Collection[str]) -> None:
+    chosen = asked.beginning
+    if chosen.mode not in MODES:
+        raise BadInput(
+            f"--mode: unknown {chosen.mode!r}{did_you_mean(chosen.mode, MODES)}; one of {', '.join(MODES)}"
+        )
+    if not 0 < chosen.backbone_rate <= 1:
+        raise BadInput(f"--backbone-rate: {chosen.backbone_rate}; expected a share of --lr, above 0 and at most 1")
+    for name in ("mode", "backbone_rate", "train_norm", "keep_head"):
+        if name in typed and chosen.weights is None:
+            raise BadInput(f"{spelled(name)}: {asked.values[name]} goes with --weights FILE, which was not given")
+        if name in typed and name in _IDLE_IN.get(chosen.mode, ()):
+            raise BadInput(
+                f"{spelled(name)}: {asked.values[name]} has no effect on --mode {chosen.mode}; leave it out"
             )
 
 
@@ -165,7 +190,7 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
             f"--confirm: {evolution.confirm} is more than the {evolution.population} networks of the population; "
             f"expected 0..{evolution.population}"
         )
-    if evolution.population < chosen.fewest and not evolution.family:
+    if evolution.population < chosen.fewest and not (evolution.family or asked.beginning.weights):
         raise BadInput(
             f"--population: {evolution.population} is fewer than the {chosen.fewest} networks from which --strategy "
             f"{evolution.strategy} learns first; expected at least {chosen.fewest}"

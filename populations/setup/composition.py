@@ -21,9 +21,10 @@ from populations.run_folder.folder import create_next_run, create_run, note_sess
 from populations.run_folder.store import Plan, Store
 from populations.search.racing import Race, rungs_of
 from populations.search.schedule import Schedule
+from populations.setup.beginning import network_of
 from populations.setup.config import Config
 from populations.setup.forecast import Work, dry_run, first_profile, foretell, search_bytes, worker_bytes
-from populations.setup.recorded import CODE, refuse_other_code, refuse_other_images
+from populations.setup.recorded import CODE, networks_of, refuse_other_code, refuse_other_images
 from populations.setup.workplace import Workplace, workplace
 from populations.strategies import Confirmation, FinalRanking, Settings, Strategy, Sweep, strategy
 from populations.terminal.screen import Screen
@@ -79,14 +80,15 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         config.run.keep,
         evolution.inherit,
         data.fingerprint,
-        evolution.family,
+        networks_of(config.values),
+        config.start(),
         measuring,
     )
     breeding = Sweep(settings, asked) if asked else _breeding(config, settings, data, plan)
     if not (asked or config.resume):
         for said in try_out(measuring, breeding.sample(1)[0], data):
             screen.line(f"{said}: on an untrained network; one on which it does fails")
-    raced = evolution.racing and not asked and not evolution.family
+    raced = evolution.racing and not asked and not evolution.family and not config.weights_file
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
     if own := _asked_recipe(asked):
@@ -107,9 +109,12 @@ def _digests(goals: Sequence[Goal]) -> dict[str, str]:
 
 def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Strategy:
     evolution = config.evolution
-    if evolution.family:
+    if config.weights_file:
+        graph = network_of(config.weights_file, config, data)
+        breeding: Strategy = Sweep(settings, [Candidate(0, 0, None, None, graph)])
+    elif evolution.family:
         known = family(evolution.family, data.shape, len(data.classes)).values()
-        breeding: Strategy = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
+        breeding = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
     else:
         breeding = strategy(evolution.strategy, settings)
     if evolution.inherit:
@@ -188,6 +193,8 @@ def open_session(
         else:
             lock = create_next_run(Path("runs"), config.evaluation.dataset, resolved)
         store = Store(lock.folder, plan, lock)
+    if config.weights_file:
+        store.keep_start(config.weights_file)
     store.note_usage(startup)
     note_session(store.folder, plan.seed, workers, made.milliseconds)
     return store

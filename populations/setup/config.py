@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cgp.errors import BadInput, did_you_mean
 from cgp.layers import Shape
 from cgp.space import Space
+from evaluate.files import START
 from evaluate.foreign import PREFIX, with_paths
-from evaluate.job import DataSpec, Recipe, recipe
+from evaluate.job import DataSpec, Recipe, Weights, recipe
 from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names
 from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
@@ -60,6 +61,24 @@ class Config(Flags):
             return spec
         return dataclasses.replace(spec, val_size="auto" if asked.val_size == "auto" else int(asked.val_size))
 
+    def start(self) -> Weights | None:
+        """Return with what weights networks begin, in a file of the run folder; None where they begin fresh."""
+        asked = self.beginning
+        if asked.weights is None or asked.mode == "from-scratch":
+            return None
+        frozen: Literal["nothing", "norm", "backbone"] = "nothing" if asked.train_norm else "norm"
+        if asked.mode == "probe":
+            frozen = "backbone"
+        return Weights(START, frozen, not asked.keep_head, 1.0 if asked.mode == "probe" else asked.backbone_rate)
+
+    @property
+    def weights_file(self) -> Path | None:
+        """Where the weights are that are to be trained on: in the run, once that has begun; None without any."""
+        if self.beginning.weights is None:
+            return None
+        copy = self.resume / START if self.resume else None
+        return copy if copy and copy.exists() else Path(self.beginning.weights)
+
     def space_for(self, image: Shape, classes: int) -> Space:
         """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
         asked = self.space
@@ -87,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     )
     groups = {name: made.add_argument_group(name) for name in GROUPS}
     for flag in FLAGS.values():
-        groups[flag.group].add_argument(flag.spelled, **_options(flag))
+        groups[flag.group].add_argument(flag.spelled, **flag_options(flag))
     run = groups["run"]
     run.add_argument(
         "--config", type=Path, metavar="FILE", help="TOML file of flags, which flags given here override"
@@ -101,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _options(flag: Flag) -> dict[str, Any]:
+def flag_options(flag: Flag) -> dict[str, Any]:
     """Return what argparse is told of a flag."""
     shown = flag.help if flag.default is None or flag.default is False else f"{flag.help} [default: {flag.default}]"
     about = {"help": shown.replace("%", "%%")}
@@ -175,7 +194,7 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 
 # What is made of them
 
-_OF_FAMILIES = {"generations": 1, "inherit": False}
+_OF_GIVEN = {"generations": 1, "inherit": False}
 _UNRACED = {"racing": False, "rungs": None}
 
 
@@ -187,8 +206,10 @@ def _configured(given: dict[str, Any]) -> Config:
     _check_switches(switches)
     flags = absolute(flags)
     asked = _begun(switches.get("resume"), flags) | flags
-    if asked["family"]:  # a file of flags may serve searches, too
-        asked |= {name: value for name, value in _OF_FAMILIES.items() if name not in typed}
+    if asked["family"] or asked["weights"]:  # a file of flags may serve searches, too
+        asked |= {name: value for name, value in _OF_GIVEN.items() if name not in typed}
+    if asked["weights"] and "recipe" not in flags and not switches.get("resume"):
+        asked["recipe"] = "finetune"
     if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
         asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)
@@ -215,12 +236,14 @@ def _refuse_preview_of_cluster(asked: Config) -> None:
 
 
 def absolute(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return `flags` with paths of data and of code that hold from any working directory."""
+    """Return `flags` with paths of data, of weights and of code that hold from any working directory."""
     if "objectives" in flags:
         objectives = with_paths(flags["objectives"], partial(_absolute_path, f"--objectives {PREFIX}"))
         flags = flags | {"objectives": objectives}
     if "data_dir" in flags:
         flags = flags | {"data_dir": _absolute_path("--data-dir ", flags["data_dir"])}
+    if flags.get("weights"):
+        flags = flags | {"weights": _absolute_path("--weights ", flags["weights"])}
     if str(flags.get("dataset")).startswith("folder:"):
         path = _absolute_path("--dataset folder:", flags["dataset"].removeprefix("folder:"))
         flags = flags | {"dataset": f"folder:{path}"}

@@ -48,6 +48,14 @@ _LIMITED = [
 _PLACES = [f"{name} ({executor.where})" for name, executor in EXECUTORS.items()]
 
 
+#: How a network is trained on, and what that means.
+MODES = {
+    "finetune": "finetune (all of it, the head anew)",
+    "probe": "probe (the head alone)",
+    "from-scratch": "from-scratch (all anew, to compare)",
+}
+
+
 # fmt: off
 @dataclass(frozen=True)
 class SpaceFlags:
@@ -108,6 +116,17 @@ class EvaluationFlags:
 
 
 @dataclass(frozen=True)
+class BeginningFlags:
+    """What a trained network begins with that is trained on, instead of a search."""
+
+    weights: str | None = flag(None, "train the network of these weights instead of a search: best.safetensors of a model, or what export wrote", before=None)
+    mode: str = flag("finetune", f"how it is trained on: {_or(list(MODES.values()))}", before="finetune")
+    backbone_rate: float = flag(0.1, "of --mode finetune: learning rate of all but the head, as a share of --lr", before=0.1)
+    train_norm: bool = flag(False, "of --mode finetune: train batch normalisation, too, which otherwise stays as it is, statistics included", before=False)
+    keep_head: bool = flag(False, "keep the head, for images of the same classes", before=False)
+
+
+@dataclass(frozen=True)
 class ResourceFlags:
     """Where networks are trained."""
 
@@ -136,6 +155,7 @@ class Flags:
     space: SpaceFlags = SpaceFlags()
     evolution: EvolutionFlags = EvolutionFlags()
     evaluation: EvaluationFlags = EvaluationFlags()
+    beginning: BeginningFlags = BeginningFlags()
     resources: ResourceFlags = ResourceFlags()
     run: RunFlags = RunFlags()
 
@@ -186,6 +206,15 @@ FLAGS = {
     field.name: Flag(group, field.name, _given_type(field.type), field.default, **field.metadata)
     for group, section in GROUPS.items()
     for field in dataclasses.fields(section)
+}
+#: Flags that `python -m populations finetune` takes, too, and what they are when they are not given.
+OF_FINETUNE = {
+    **{"dataset": "", "data_dir": "data", "download": "no", "image_size": "that of the network's images"},
+    **{"train_size": "all", "val_size": "auto", "mode": "finetune", "backbone_rate": "0.1", "train_norm": "no"},
+    **{"keep_head": "no", "recipe": "finetune", "epochs": "the recipe's", "batch_size": "the recipe's"},
+    **{"lr": "the recipe's", "weight_decay": "the recipe's", "patience": "the recipe's", "augment": "the recipe's"},
+    **{"seed": "0", "run": "runs/DATASET-N", "devices": "auto", "workers": "1", "timeout": "none"},
+    **{"executor": "local", "scheduler": ""},
 }
 #: What a run meant that was recorded before a flag was there.
 BEFORE = {name: known.before for name, known in FLAGS.items() if known.before is not ...}

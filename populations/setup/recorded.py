@@ -30,6 +30,12 @@ def meaning(
     return {name: found[name] for name in flags}
 
 
+def networks_of(recorded: Mapping[str, Any]) -> str:
+    """Return what the networks are of a run whose `config.json` holds `recorded`: the models table's function_set."""
+    trained_on = recorded.get("mode") if recorded.get("weights") else None
+    return str(trained_on or recorded.get("family") or recorded["function_set"])
+
+
 def require(recorded: Mapping[str, Any], names: Collection[str], folder: Path) -> None:
     """Raise BadInput where the `config.json` of `folder`, which holds `recorded`, lacks one of `names`."""
     if missing := [name for name in names if name not in recorded]:
