@@ -52,7 +52,7 @@ def _spent(sessions: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
 def _cached(models: pd.DataFrame) -> float:
     """Return the training time of results that were taken over, once for each time."""
     seconds = models.set_index("id")["seconds"]
-    return float(models["same_as"].dropna().map(seconds).sum())
+    return float(seconds.reindex(models["same_as"].dropna()).sum())
 
 
 def _raced(models: pd.DataFrame, epochs: int) -> float:
