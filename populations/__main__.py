@@ -1,4 +1,4 @@
-"""python -m populations list|show|best|lineage|draw|replay|confirm|measure|export: look into runs and use them."""
+"""python -m populations list|show|best|lineage|draw|report|replay|confirm|measure|export: look into and use runs."""
 
 import argparse
 import sys
@@ -84,6 +84,16 @@ def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     draw.set_defaults(command=_command_of("draw", "draw_model"))
 
 
+def _add_report(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    report = commands.add_parser(
+        "report", help="runs as one HTML page, which opens offline: figures and every network"
+    )
+    report.add_argument("run", nargs="+", type=Path, help="run folder; several are compared")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: .html")
+    report.add_argument("--force", action="store_true", help="overwrite FILE where it exists")
+    report.set_defaults(command=_command_of("report", "write_report"))
+
+
 def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     again = commands.add_parser("replay", help="score a model again and compare to the bit")
     _with_run(again)
@@ -138,7 +148,7 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_draw),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_draw, _add_report),
     *(_add_replay, _add_confirm, _add_measure, _add_export),
 )
 
