@@ -8,6 +8,7 @@ setup/       flags become a strategy, images, workers and an open run
 search/      the loop: ask, train, tell; which job runs next, and who hears of it
 run_folder/  what a run leaves on the disk: its journal, its folder, its lock
 reading/     a run as pandas tables, `load(RUN)`, and its models again
+report/      runs as a page
 figures/     what pages and papers draw, as pandas tables
 commands/    what is asked of a run afterwards
 terminal/    what a search shows, and what its user types

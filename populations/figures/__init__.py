@@ -6,6 +6,7 @@ blocks     which kinds of block stand where in the depth, in winners and in the 
 lineage    who was bred from whom, what was changed, and what that gained
 curves     learning curves
 statuses   how the jobs ended
+failures   why jobs failed
 times      where the slots' time went
 
 `runs` are open runs by the name that tells them apart, see `chosen.named`; each table has it as its column `run`.

@@ -131,6 +131,15 @@ class Run:
         query = f"select id, graph from jobs join tasks using (job) where id in ({_marks(identities)})"
         return {name: self._journal.parsed(text) for name, text in self._journal.tuples(query, *identities)}
 
+    def errors(self, identities: Collection[str]) -> dict[str, str]:
+        """Return, by id, what the last attempts of these models have raised; empty where nothing was."""
+        rows = self._journal.tuples(
+            f"select id, detail from ({LAST_ATTEMPT}) join details using (job, attempt) join jobs using (job) "
+            f"where id in ({_marks(identities)})",
+            *identities,
+        )
+        return {identity: self._journal.parsed(detail).get("error") or "" for identity, detail in rows}
+
     @cached_property
     def arrivals(self) -> list[str]:
         """The ids of the models that have a result, in the order in which the results came."""

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cgp.drawing.style import colour
-from populations.figures import blocks, curves, lineage, progress, sizes, statuses, times
+from populations.figures import blocks, curves, failures, lineage, progress, sizes, statuses, times
 from populations.figures.chosen import Runs, best, spread
 from populations.reading.columns import COLUMNS
 from populations.reading.frame import Run
@@ -48,6 +48,7 @@ def gathered(runs: Runs) -> dict[str, Any]:
         "lineage": _columns(family[["row", "gain", "line", "change"]]),
         "curves": _columns(points[["row", "epoch", *(["val_accuracy"] if "val_accuracy" in points else [])]]),
         "statuses": _columns(statuses.table(runs)),
+        "failures": _columns(rows.located(failures.table(runs))[["row", "error"]]),
         "times": _columns(times.table(runs)),
         "notes": {
             "progress": _shown(len(shown), len(steps), "evenly spaced, and each that was the best so far"),
@@ -88,9 +89,10 @@ class _Rows:
         table = self._models.dropna(axis="columns", how="all").drop(columns=[*_LEFT_OUT], errors="ignore")
         for name in (name for name in _RELATED if name in table):
             table[name] = self._rows_of(self._models["run"], table[name])
-        found = {name: _coded(table[name]) for name in _WORDS if name in table}
+        found = dict[str, Any]({name: _coded(table[name]) for name in _WORDS if name in table})
         found |= _columns(table.drop(columns=list(found)))
-        return {"run": [self._order[name] for name in self._models["run"]]} | {name: found[name] for name in table}
+        own = [self._order[name] for name in self._models["run"]]
+        return {"run": own} | {name: found[name] for name in map(str, table)}
 
 
 def _about(name: str, run: Run) -> dict[str, Any]:

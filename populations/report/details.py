@@ -34,21 +34,22 @@ def for_report(runs: Runs) -> dict[str, dict[str, Any]]:
 def details(run: Run, identities: Collection[str]) -> dict[str, Any]:
     """Return the details of these models, by id: drawing, curve, genome, change.
 
-    `drawing` is SVG, None for a model that is no graph; `curve` is an object of columns, empty where there is none; `genome` is None where a model was made by hand, and
-    `change` says in words what was changed from its parent.
+    `drawing` is SVG, None for a model that is no graph; `curve` is an object of columns, empty where there is none;
+    `genome` is None where a model was made by hand, and `change` says in words what was changed from its parent.
     """
     models = run.models.set_index("id").loc[list(identities)]
     graphs = run.graphs({*models.index, *models["parent"].dropna()})
     curves = run.curves_of(list(identities))
     by_id = dict(iter(curves.groupby("id"))) if len(curves) else {}
+    name = run.folder.absolute().name
     return {
-        str(identity): {
-            "drawing": _drawing(graphs[identity], f"{run.folder.absolute().name} · {identity}"),
+        identity: {
+            "drawing": _drawing(graphs[identity], f"{name} · {identity}"),
             "curve": _curve(by_id.get(identity)),
-            "genome": run.genome(str(identity)),
+            "genome": run.genome(identity),
             "change": change(graphs[parent], graphs[identity]) if pd.notna(parent) else "",
         }
-        for identity, parent in models["parent"].items()
+        for identity, parent in zip(models.index.astype(str), models["parent"], strict=True)
     }
 
 

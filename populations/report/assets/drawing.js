@@ -13,6 +13,7 @@ function element(tag, attributes = {}, ...inside) {
 
 const at = (id) => document.getElementById(id);
 const DARK = matchMedia("(prefers-color-scheme: dark)");
+const NARROW = matchMedia("(max-width: 700px)"); // as in the styles
 
 // Okabe and Ito's palette, which the colour-blind can tell apart; symbols and dashes for those who see none.
 const LIGHT = ["#0072b2", "#d55e00", "#007a5a", "#a6417a", "#8a6d00", "#3d3d3d", "#2f86c4"];
@@ -53,8 +54,9 @@ function showTip(networks, row, event) {
 
 function hideTip() { at("tip").hidden = true; }
 
-// Fill a table: `columns` are {name, number, words}, a cell is a text or an element.
+// Fill a table: `columns` are {name, number, words}, a cell is a text or an element. Without rows it stays empty.
 function fillTable(table, caption, columns, rows) {
+  if (rows.length === 0) { table.replaceChildren(); return; }
   const head = element("tr", {}, ...columns.map(({ name, number }) =>
     element("th", { scope: "col", class: number ? "number" : null }, name)));
   const body = rows.map((cells) => element("tr", {}, ...cells.map((cell, n) =>

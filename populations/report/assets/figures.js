@@ -7,6 +7,7 @@ const FRONTS = { depth: "depth", conv_layers: "convolutions on the longest path"
 function drawFigures(page) {
   for (const draw of [drawProgress, drawSizes, drawBlocks, drawLineage, drawCurves]) draw(page);
   drawJobs(page);
+  drawFailures(page);
   drawTimes(page);
 }
 
@@ -60,7 +61,7 @@ function plot(page, id, traces, layout, revision) {
 function points(rows, x, y, { colour, symbol }, more = {}) {
   return {
     type: rows.length > MANY ? "scattergl" : "scatter", mode: "markers", x, y, customdata: rows, hoverinfo: "none",
-    marker: { color: colour, symbol, size: rows.length > MANY ? 4 : 7, opacity: rows.length > MANY ? 0.5 : 0.75 }, ...more,
+    marker: { color: colour, symbol, size: rows.length > MANY ? 4 : 7, opacity: rows.length > MANY ? 0.3 : 0.75 }, ...more,
   };
 }
 
@@ -138,7 +139,7 @@ function drawSizes(page) {
 const PATTERNS = ["", "/", "x", "."]; // of kinds that share a colour
 
 function drawBlocks(page) {
-  const table = page.data.blocks, run = at("blocks-run").value, narrow = innerWidth < 700;
+  const table = page.data.blocks, run = at("blocks-run").value, narrow = NARROW.matches;
   const used = new Map(), traces = [], counted = {};
   table.run.forEach((name, place) => { if (name === run) counted[table.group[place]] = table.networks[place]; });
   for (const [kind, colour] of Object.entries(page.data.kinds)) {
@@ -195,6 +196,7 @@ function drawLineage(page) {
   say("lineage", ["Each line leads from a network to one bred from it: the thick one to the best network, dotted ones to "
     + "children that were better than their parents. Open points are no final scores: those were pruned."], page.data.notes.lineage);
   paid.sort((a, b) => table.line[b] - table.line[a] || table.gain[b] - table.gain[a]);
+  at("paid-said").textContent = paid.length ? "" : "No child was more accurate than its parent yet.";
   fillTable(at("lineage-table"), "Changes after which a child was more accurate than its parent",
     [{ name: "network" }, { name: "leads to the best" }, { name: "gain", number: true }, { name: "accuracy", number: true },
       { name: "change", words: true }],
@@ -230,6 +232,14 @@ function drawJobs(page) {
     [{ name: "run" }, { name: "stage" }, { name: "status" }, { name: "jobs", number: true }, { name: "percent", number: true }],
     shown.map((place) => [table.run[place], table.stage[place], table.status[place], written("", table.jobs[place]),
       (100 * table.jobs[place] / totals.get(table.run[place])).toFixed(1)]));
+}
+
+function drawFailures(page) {
+  const table = page.data.failures, shown = shownRuns(page).flatMap((n) => ofRun(page, table, n));
+  say("failures", [shown.length ? "The last of each run, at most 200; the whole of an error is in log.txt of its model's folder."
+    : "No job has failed."]);
+  fillTable(at("failures-table"), "Jobs that failed", [{ name: "network" }, { name: "status" }, { name: "error", words: true }],
+    shown.map((place) => [opener(page, table.row[place]), page.networks.text("status", table.row[place]), table.error[place]]));
 }
 
 function drawTimes(page) {

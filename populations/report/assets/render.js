@@ -55,4 +55,4 @@ function chooseBlocks(names) {
 }
 
 for (const id of ["progress-x", "sizes-x", "sizes-colour", "blocks-run"]) at(id).addEventListener("change", () => drawFigures(page));
-DARK.addEventListener("change", () => { drawRuns(page.data); drawFigures(page); });
+for (const screen of [DARK, NARROW]) screen.addEventListener("change", () => { drawRuns(page.data); drawFigures(page); });
