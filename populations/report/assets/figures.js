@@ -142,7 +142,8 @@ function drawBlocks(page) {
   const table = page.data.blocks, run = at("blocks-run").value, narrow = NARROW.matches;
   const used = new Map(), traces = [], counted = {};
   table.run.forEach((name, place) => { if (name === run) counted[table.group[place]] = table.networks[place]; });
-  for (const [kind, colour] of Object.entries(page.data.kinds)) {
+  const stood = new Set(table.kind.filter((_, place) => table.run[place] === run));
+  for (const [kind, colour] of Object.entries(page.data.kinds).filter(([kind]) => stood.has(kind))) {
     const pattern = PATTERNS[(used.get(colour) ?? 0) % PATTERNS.length];
     used.set(colour, (used.get(colour) ?? 0) + 1);
     ["winners", "rest"].forEach((group, n) => {
