@@ -9,6 +9,7 @@ search/      the loop: ask, train, tell; which job runs next, and who hears of i
 run_folder/  what a run leaves on the disk: its journal, its folder, its lock
 reading/     a run as pandas tables, `load(RUN)`, and its models again
 report/      runs as a page
+plotting/    a run in figures for papers
 figures/     what pages and papers draw, as pandas tables
 commands/    what is asked of a run afterwards
 terminal/    what a search shows, and what its user types

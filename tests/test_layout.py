@@ -33,6 +33,7 @@ WITHOUT_TORCH = (
     "populations.run_folder.journal",
     "populations.commands.confirm",
     "populations.commands.draw",
+    "populations.commands.plot",
     "populations.commands.report",
     "populations.reading.ledger",
     "populations.figures.blocks",

@@ -104,6 +104,18 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
 
 
 def test_every_command_of_populations_is_in_the_readme() -> None:
-    for command in ("list", "show", "best", "lineage", "draw", "report", "replay", "confirm", "measure", "export"):
+    for command in (
+        "list",
+        "show",
+        "best",
+        "lineage",
+        "draw",
+        "report",
+        "plot",
+        "replay",
+        "confirm",
+        "measure",
+        "export",
+    ):
         assert f"python -m populations {command}" in TEXT
         assert re.search(rf"^    {command} ", cli.parser().format_help(), re.MULTILINE)

@@ -31,7 +31,7 @@ def test_every_flag_has_its_row_in_its_group_with_its_default() -> None:
     assert {name for name in spelled if not re.search(rf"`{name}[ `]", TEXT)} == set()
 
 
-COMMANDS = ("list", "show", "best", "lineage", "draw", "report", "replay", "confirm", "measure", "export")
+COMMANDS = ("list", "show", "best", "lineage", "draw", "report", "plot", "replay", "confirm", "measure", "export")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -18,11 +18,12 @@ def named(folders: Iterable[Path]) -> dict[str, Run]:
 
     Raises BadInput for one that is given twice, for what is no run, and for a run without models.
     """
-    paths = [folder.resolve() for folder in folders]
+    given = list(folders)
+    paths = [folder.resolve() for folder in given]
     for path, count in Counter(paths).items():
         if count > 1:
             raise BadInput(f"{path}: given {count} times; expected each run once")
-    runs = {_name(path, paths): load(path) for path in paths}
+    runs = {_name(path, paths): load(folder) for path, folder in zip(paths, given, strict=True)}
     for run in runs.values():
         if run.models.empty:
             raise BadInput(f"{run.folder}: has no models yet; expected a run that has begun, try again later")
