@@ -24,11 +24,11 @@ function render(data) {
 // How the page asks for the details of a network: whoever embeds it says where they are. Undefined: not known there.
 render.detail = async () => undefined;
 
-function openNetwork(row) {
+async function openNetwork(row) {
   hideTip();
   page.selected = page.networks.key(row);
-  opened.show(row);
-  drawFigures(page);
+  await opened.show(row);
+  drawFigures(page); // with the ring around it
 }
 
 function drawRuns(data) {
