@@ -209,6 +209,9 @@ def test_fresher_data_keep_selection_filter_and_zoom_and_may_be_many(visit: Visi
         render(data);
     }""")
     page.wait_for_selector("#progress-plot .gl-canvas")  # many points are left to the graphics card
+    page.evaluate("render.detail = async () => undefined; page.open(0)")
+    page.wait_for_selector("dialog[open]")
+    assert "are not in this page, which holds those of the best networks" in page.locator("dialog").inner_text()
 
 
 @in_a_browser
@@ -294,6 +297,33 @@ def test_a_report_is_written_whole_where_its_user_says(
         "populations: error: --out: r.html exists; give another name, or --force to overwrite it\n"
     )
     assert cli.main(["report", str(searched), "--out", "r.html", "--force"]) == 0
+
+
+def test_a_run_in_which_nothing_has_ended_has_a_report(searched: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(searched, begun, symlinks=True)
+    with sqlite3.connect(begun / "run.sqlite") as db:
+        for name in ("details", "metrics", "results", "generations"):
+            db.execute(f"delete from {name}")
+    db.close()
+    written = report(tmp_path / "begun.html", begun).read_text()
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', written, re.DOTALL)[0])
+    assert data["progress"]["row"] == data["sizes"]["row"] == data["curves"]["row"] == []
+    assert data["networks"]["status"]["words"] == ["open"]
+
+
+def test_of_many_networks_the_report_holds_a_part_and_says_so(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("populations.report.data.POINTS", 3)
+    monkeypatch.setattr("populations.report.details.DETAILED", 2)
+    written = report(tmp_path / "r.html", searched).read_text()
+    data, details = (json.loads(found) for found in re.findall(r'json" id="\w+">(.*?)</script>', written, re.DOTALL))
+    trained = sum(status == 0 for status in data["networks"]["status"]["codes"])
+    assert data["notes"]["progress"].startswith(f"Shown are {len(data['progress']['row'])} of {trained} networks: ")
+    assert len(data["progress"]["row"]) < trained
+    assert len(details["r"]) == 2
+    assert data["runs"][0]["best"] in details["r"]
 
 
 @pytest.mark.parametrize(
