@@ -2,13 +2,13 @@
 
 import contextlib
 import io
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks.measure import Benchmark, in_turn
 from benchmarks.store import VARIANTS, fill
@@ -37,13 +37,13 @@ _FRAMES = """(change) => new Promise((resolve) => {
 })""".replace("COUNT", str(FRAMES))
 
 
-def written(run: Path, out: Path, notes: dict[str, Any]) -> float:
-    """Write the report of `run`, note its size in MB, and return the seconds."""
+def written(run: Path, out: Path, notes: dict[str, str]) -> float:
+    """Write the report of `run`, note its size, and return the seconds."""
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         code = populations.main(["report", str(run), "--out", str(out), "--force"])
     assert code == 0
-    notes[f"megabytes of {int(run.name):,} networks"] = round(out.stat().st_size / 1e6, 1)
+    notes[f"size with {int(run.name):,} networks"] = f"{out.stat().st_size / 1e6:.1f} MB"
     return time.perf_counter() - started
 
 
@@ -60,7 +60,7 @@ def opened(path: Path, change: str | None) -> float:
         page.evaluate("() => new Promise(requestAnimationFrame)")
         taken = time.perf_counter() - started
         if change is not None:
-            taken = page.evaluate(_FRAMES, change)
+            taken = float(page.evaluate(_FRAMES, change))
         browser.close()
     return taken
 
@@ -69,7 +69,7 @@ def benchmark(quick: bool) -> Benchmark:
     """Return the benchmark; quick: 100 and 200 networks instead of 1,000 to 100,000."""
     sizes, variants = ((100, 200), 50) if quick else ((1_000, 10_000, 100_000), VARIANTS)
     place = tempfile.TemporaryDirectory()  # until the arms are gone
-    root, notes = Path(place.name), dict[str, Any]()
+    root, notes = Path(place.name), {"load before": f"{os.getloadavg()[0]:.1f} processes of others"}
     for size in sizes:
         fill(root / str(size), size, variants)
     if CHROMIUM is None:
@@ -88,7 +88,7 @@ def benchmark(quick: bool) -> Benchmark:
     )
 
 
-def _arms(root: Path, sizes: tuple[int, ...], notes: dict[str, Any]) -> Iterator[tuple[str, Callable[[], float]]]:
+def _arms(root: Path, sizes: tuple[int, ...], notes: dict[str, str]) -> Iterator[tuple[str, Callable[[], float]]]:
     for size in sizes:
         page = root / f"{size}.html"
         yield f"write {size:,}", partial(written, root / str(size), page, notes)

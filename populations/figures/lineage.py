@@ -1,5 +1,7 @@
 """Who was bred from whom, what was changed, and what that gained. No torch."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from evaluate.job import SEARCH
@@ -20,32 +22,38 @@ def table(runs: Runs) -> pd.DataFrame:
     return joined(runs, _of)
 
 
+def line(run: Run) -> list[str]:
+    """Return the ids of the best network and its ancestors, the best first; none where no network has a score yet."""
+    return _with_ancestors(best(run, 1)["id"], _parents(run))
+
+
 def _of(run: Run) -> pd.DataFrame:
     models = run.models[run.models["stage"] == SEARCH]
-    winners = list(best(run, BEST)["id"])
-    parents = {
-        child: parent for child, parent in zip(models["id"], models["parent"], strict=True) if pd.notna(parent)
-    }
     if len(models) > MOST:
-        models = models[models["id"].isin(_line(winners, parents))]
+        models = models[models["id"].isin(_with_ancestors(best(run, BEST)["id"], _parents(run)))]
     kept = models[["id", "parent", "job", "generation", "status", "val_accuracy"]]
     accuracy = models.set_index("id")["val_accuracy"].where(models.set_index("id")["status"] == "ok")
     return kept.assign(
         gain=kept["id"].map(accuracy) - kept["parent"].map(accuracy),
-        line=kept["id"].isin(_line(winners[:1], parents)),
+        line=kept["id"].isin(line(run)),
         change=_changes(run, kept),
     )
 
 
-def _line(identities: list[str], parents: dict[str, str]) -> set[str]:
-    """Return these networks and all their ancestors."""
-    found = set[str]()
+def _parents(run: Run) -> dict[str, str]:
+    bred = run.models.dropna(subset=["parent"])
+    return dict(zip(bred["id"].tolist(), bred["parent"].tolist(), strict=True))
+
+
+def _with_ancestors(identities: Iterable[str], parents: dict[str, str]) -> list[str]:
+    """Return these networks and all their ancestors, each behind its child, once."""
+    found = dict[str, None]()
     for identity in identities:
         now: str | None = identity
         while now is not None and now not in found:
-            found.add(now)
+            found[now] = None
             now = parents.get(now)
-    return found
+    return list(found)
 
 
 def _changes(run: Run, kept: pd.DataFrame) -> list[str]:

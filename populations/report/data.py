@@ -14,7 +14,7 @@ from populations.reading.columns import COLUMNS
 from populations.reading.frame import Run
 from populations.terminal.programs import populations_command
 
-POINTS = 20_000  #: networks that a figure shows at most; the table has all
+POINTS = 10_000  #: networks that a figure shows at most; the table has all
 _WORDS = ("stage", "status", "function_set", "reason")  # columns of few different texts
 _RELATED = ("parent", "same_as")  # columns that name another network
 _LEFT_OUT = ("run", "dataset", "seed")  # which are told once for the run, or with the replay

@@ -14,16 +14,15 @@ from populations.figures.changes import change
 from populations.figures.chosen import Runs, best
 from populations.reading.frame import Run
 
-DETAILED = 150  #: networks of a report whose details are in it; to draw more would take long
+DETAILED = 100  #: networks of a report whose details are in it; to draw more would take long
 
 
 def chosen(run: Run, count: int) -> list[str]:
     """Return at most `count` ids: all models where there are no more, else the best, and ancestors of the best."""
     if len(run.models) <= count:
         return list(run.models["id"])
-    winners, family = list(best(run, count)["id"]), lineage.table({"": run})
-    line = list(family.loc[family["line"], "id"])
-    return list(dict.fromkeys([*winners[: count // 2], *line, *winners]))[:count]
+    winners = list(best(run, count)["id"])
+    return list(dict.fromkeys([*winners[: count // 2], *lineage.line(run), *winners]))[:count]
 
 
 def for_report(runs: Runs) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 // One function for each figure: it draws a table of the data, and says it in words. Plotly keeps zoom and selection.
 
 const MANY = 3000; // points, from which on the graphics card draws them
+const VERTICES = 800; // of a line across a figure: more cannot be seen
 const FRONTS = { depth: "depth", conv_layers: "convolutions on the longest path", params: "parameters", flops: "FLOPs of an image" };
 
 // `page`: {data, networks, hidden: names of runs not shown, selected: key of the opened network or null, open(row)}.
@@ -90,13 +91,15 @@ function drawProgress(page) {
     const places = ofRun(page, table, n), style = look(n);
     const rows = pick(table.row, places), x = pick(table[over], places), best = pick(table.best, places);
     const y = accuracies(page, rows);
-    traces.push(points(rows, x, y, style), line(x, pick(table.median, places), style.colour, { dash: "dot", width: 1.8 }),
-      line(x, best, style.colour, { shape: "hv" }));
+    const steps = x.flatMap((_, i) => (i === 0 || i === x.length - 1 || best[i] > best[i - 1] ? [i] : []));
+    const every = Math.ceil(x.length / VERTICES), some = x.flatMap((_, i) => (i % every === 0 ? [i] : []));
+    traces.push(points(rows, x, y, style), line(pick(x, some), pick(pick(table.median, places), some), style.colour,
+      { dash: "dot", width: 1.8 }), line(pick(x, steps), pick(best, steps), style.colour, { shape: "hv" }));
     all.rows.push(...rows); all.x.push(...x); all.y.push(...y);
     const name = page.data.runs[n].name;
     said.push(rows.length === 0 ? `${name}: no network is trained to its end yet.`
-      : `${name}: the best reached ${written("val_accuracy", best.at(-1))} after ${written("", table.networks[places.at(-1)])} `
-        + `results and ${written("", Math.round(table.slot_seconds[places.at(-1)]))} core-seconds.`);
+      : `${name}: the best has ${written("val_accuracy", best.at(-1))}, of ${written("", table.networks[places.at(-1)])} `
+        + `results in ${written("", Math.round(table.slot_seconds[places.at(-1)]))} core-seconds.`);
   }
   traces.push(ring(page, all.rows, all.x, all.y));
   const title = over === "networks" ? "results so far" : "core-seconds of training so far";
