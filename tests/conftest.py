@@ -29,7 +29,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 LONG = (
     *("test_search", "test_asked", "test_tricks", "test_screened", "test_polish", "test_signals", "test_executors"),
     *("test_readme", "test_network", "test_benchmarks", "test_dask", "test_executor_contract", "test_screen"),
-    *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival"),
+    *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival", "test_report"),
 )
 
 
