@@ -7,7 +7,7 @@ from populations.commands.output import checked_kind
 from populations.figures.chosen import named
 from populations.report.data import gathered
 from populations.report.details import for_report
-from populations.report.page import page, plotly_script
+from populations.report.page import plotly_script, report
 
 
 def write_report(arguments: argparse.Namespace) -> int:
@@ -15,7 +15,7 @@ def write_report(arguments: argparse.Namespace) -> int:
     checked_kind(arguments.out, arguments.force, (".html",))
     plotly = plotly_script()
     runs = named(arguments.run)
-    written = page(gathered(runs), for_report(runs), plotly)
+    written = report(gathered(runs), for_report(runs), plotly)
     write_atomically(arguments.out, written.encode(), durable=False)
     print(arguments.out)
     return 0

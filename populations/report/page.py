@@ -1,4 +1,4 @@
-"""The report as one HTML file: the template with styles, scripts and data in it. No torch."""
+"""The page as one HTML file, and as a report: with all its data in it. No torch."""
 
 import json
 from importlib import resources
@@ -19,17 +19,28 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def page(data: dict[str, Any], details: dict[str, Any], plotly: str) -> str:
+def report(data: dict[str, Any], details: dict[str, Any], plotly: str) -> str:
     """Return the page that shows `data`, and the `details` of networks, by run and id, when they are opened."""
-    assets = resources.files("populations.report") / "assets"
-    scripts = "\n".join((assets / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return Template((assets / "page.html").read_text(encoding="utf-8")).substitute(
-        styles=(assets / "page.css").read_text(encoding="utf-8"),
-        plotly=plotly,
-        scripts=scripts,
-        data=_embedded(data),
-        details=_embedded(details),
+    return page(plotly, _filled("embedded.html", data=_embedded(data), details=_embedded(details)), "'none'")
+
+
+def page(plotly: str, start: str, connect: str) -> str:
+    """Return the page without data; `start` is markup behind its scripts, which sees to it that `render` is called.
+
+    `connect` says whom it may ask for more, as a content security policy does: `'none'`, or `'self'` of a server.
+    """
+    scripts = "\n".join(_asset(name) for name in _SCRIPTS)
+    return _filled(
+        "page.html", styles=_asset("page.css"), plotly=plotly, scripts=scripts, start=start, connect=connect
     )
+
+
+def _filled(name: str, **values: str) -> str:
+    return Template(_asset(name)).substitute(values)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("populations.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _embedded(value: Any) -> str:
