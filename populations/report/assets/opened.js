@@ -13,6 +13,11 @@ class Opened {
     const { networks, data } = this.page, run = networks.run(row), key = networks.key(row);
     const detail = await render.detail(run.name, networks.id(row));
     if (this.page.selected !== key) return; // another was opened meanwhile
+    // Fresher data that say nothing new of it leave the reader where they are.
+    const told = JSON.stringify([key, networks.children(row).length, detail?.curve.epoch?.length ?? null,
+      ...networks.names.map((name) => networks.value(name, row))]);
+    if (this.dialog.open && told === this.told) return;
+    this.told = told;
     const title = element("h2", { id: "opened-title", tabindex: "-1" },
       `${networks.id(row)}${networks.runs.length > 1 ? ` of ${run.name}` : ""}`);
     const named = ["status", ...networks.names.filter((name) => !["id", "status", "parent", "same_as"].includes(name))];

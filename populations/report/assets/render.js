@@ -32,6 +32,7 @@ async function openNetwork(row) {
 }
 
 function drawRuns(data) {
+  const focused = document.activeElement?.dataset?.run;
   at("runs").querySelectorAll("label").forEach((label) => label.remove());
   data.runs.forEach((run, n) => {
     const toggle = (event) => {
@@ -43,13 +44,15 @@ function drawRuns(data) {
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = look(n).colour;
     at("runs").append(element("label", {},
-      element("input", { type: "checkbox", checked: !page.hidden.has(run.name), change: toggle }), swatch,
+      element("input", { type: "checkbox", "data-run": run.name, checked: !page.hidden.has(run.name), change: toggle }), swatch,
       element("span", {}, element("b", {}, run.name), " ", element("span", { class: "facts" }, told))));
   });
+  if (focused !== undefined) at("runs").querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function chooseBlocks(names) {
   const select = at("blocks-run"), chosen = select.value;
+  if ([...select.options].map((option) => option.value).join("\n") === names.join("\n")) return;
   select.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
   select.value = names.includes(chosen) ? chosen : names[0];
 }
