@@ -22,6 +22,7 @@ NAMES = (
     "peer_shallow",
     "ranking",
     "recipe",
+    "report",
     "sampling",
     "scaling",
     "search",

@@ -77,12 +77,15 @@ def six_epochs(number: int) -> Result:
     return Result("ok", metrics, curve, score * 42, score * 1000, numerics=numerics)
 
 
-def fill(folder: Path, records: int) -> Path:
-    """Make a run of `records` finished jobs, no two with the same graph id, and return `folder`."""
-    create_run(folder, {"function_set": "resnet"}).release()
+def fill(folder: Path, records: int, variants: int = VARIANTS) -> Path:
+    """Make a run of `records` finished jobs, no two with the same graph id, and return `folder`.
+
+    They are copies of `variants` networks, as many times as needed.
+    """
+    create_run(folder, {"function_set": "resnet", "epochs": 6}).release()
     path = folder / "run.sqlite"
     journal = Journal(path, writable=True)
-    for number in range(VARIANTS):
+    for number in range(variants):
         made = candidate(number)
         assert made.genome
         journal.add_job(made, f"{number:012x}", number, made.genome.to_json(SPACE))
@@ -91,24 +94,24 @@ def fill(folder: Path, records: int) -> Path:
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         for setting in ("journal_mode=off", "synchronous=off", "cache_size=-1000000"):  # kB
             db.execute(f"pragma {setting}")
-        for shift in range(VARIANTS, records, VARIANTS):
+        for shift in range(variants, records, variants):
             for table in ("jobs", "tasks", "results", "metrics", "details"):
-                db.execute(_copies(db, table, shift))
+                db.execute(_copies(db, table, shift, variants))
     return folder
 
 
-def _copies(db: sqlite3.Connection, table: str, shift: int) -> str:
+def _copies(db: sqlite3.Connection, table: str, shift: int, variants: int) -> str:
     changed = {
         "job": f"job + {shift}",
         "number": f"number + {shift}",
-        "parent": f"job + {shift - VARIANTS}",
+        "parent": f"job + {shift - variants}",
         "generation": f"generation + {shift // POPULATION}",
         "id": "lower(hex(randomblob(6)))",
         "graph_id": "lower(hex(randomblob(32)))",
     }
     names = [row[1] for row in db.execute(f"pragma table_info({table})")]
     columns = ", ".join(changed.get(name, name) for name in names)
-    return f"insert into {table} select {columns} from {table} where job <= {VARIANTS}"
+    return f"insert into {table} select {columns} from {table} where job <= {variants}"
 
 
 def append(folder: Path, count: int) -> float:

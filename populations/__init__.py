@@ -9,6 +9,9 @@ setup/       flags become a strategy, images, workers and an open run
 search/      the loop: ask, train, tell; which job runs next, and who hears of it
 run_folder/  what a run leaves on the disk: its journal, its folder, its lock
 reading/     a run as pandas tables, `load(RUN)`, and its models again
+figures/     what pages and papers draw, as pandas tables
+report/      runs as a page
+plotting/    a run in figures for papers
 tracking/    a run carried on into TensorBoard and MLflow
 exporting/   networks carried away: `create_model(RUN, MODEL)`, and written in the formats of others
 commands/    what is asked of a run afterwards

@@ -110,6 +110,25 @@ def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     draw.set_defaults(command=_command_of("draw", "draw_model"))
 
 
+def _add_report(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    report = commands.add_parser(
+        "report", help="runs as one HTML page, which opens offline: figures and every network"
+    )
+    report.add_argument("run", nargs="+", type=Path, help="run folder; several are compared")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: .html")
+    report.add_argument("--force", action="store_true", help="overwrite FILE where it exists")
+    report.set_defaults(command=_command_of("report", "write_report"))
+
+
+def _add_plot(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    plot = commands.add_parser("plot", help="a figure of a run for a paper: as wide as a column, readable in grey")
+    _with_run(plot)
+    plot.add_argument("what", help="progress, depth, pareto, blocks, lineage or curves")
+    plot.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: .png, .svg or .pdf")
+    plot.add_argument("--force", action="store_true", help="overwrite FILE where it exists")
+    plot.set_defaults(command=_command_of("plot", "plot_run"))
+
+
 def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     again = commands.add_parser("replay", help="score a model again and compare to the bit")
     _with_run(again)
@@ -205,7 +224,7 @@ def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw, _add_report, _add_plot),
     *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export),
     *(_add_tensorboard, _add_mlflow),
 )

@@ -30,7 +30,7 @@ LONG = (
     *("test_search", "test_asked", "test_tricks", "test_screened", "test_polish", "test_signals", "test_executors"),
     *("test_readme", "test_network", "test_benchmarks", "test_dask", "test_executor_contract", "test_screen"),
     *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival", "test_tracking"),
-    *("test_goals", "test_nsga2", "test_examples", "test_finetune", "test_predict"),
+    *("test_report", "test_goals", "test_nsga2", "test_examples", "test_finetune", "test_predict"),
 )
 
 

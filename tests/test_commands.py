@@ -40,10 +40,12 @@ def test_what_an_installed_search_says_to_type_next_works(installed: Path, tmp_p
     done = run(["cgp-evolve", *DRAWN, *few], installed, tmp_path)
     assert done.returncode == 0, done.stderr
     said = [line.removeprefix("next:").split() for line in done.stdout.partition("\nnext:")[2].splitlines()]
-    assert [words[0] for words in said] == ["cgp-populations", "cgp-populations", "cgp-evolve"]
+    assert [words[0] for words in said] == ["cgp-populations", "cgp-populations", "cgp-populations", "cgp-evolve"]
     looked = run(said[0], installed, tmp_path)
     assert looked.returncode == 0, looked.stderr
     assert "val_accuracy" in looked.stdout
+    reported = run(said[2], installed, tmp_path)
+    assert (reported.returncode, reported.stdout) == (0, "r.html\n"), reported.stderr
 
 
 def test_an_installed_command_goes_by_its_name(installed: Path, tmp_path: Path) -> None:

@@ -145,6 +145,17 @@ def test_only_the_last_attempt_is_shown(store: Store) -> None:
     assert list(run.curves["val_accuracy"]) == [0.75, 0.9]
 
 
+def test_models_that_are_asked_for_tell_their_graphs_curves_and_errors(run: Run) -> None:
+    ids = list(run.models["id"])
+    assert run.arrivals == ids[:3]
+    assert list(run.graphs(ids[1:3])) == ids[1:3]
+    assert run.graphs(ids[:1])[ids[0]] == run.graphs(ids[2:3])[ids[2]] == candidate(0).model.to_json()
+    pd.testing.assert_frame_equal(run.curves_of(ids[:1]), run.curves)
+    assert list(run.curves_of(ids[2:3])["val_accuracy"]) == list(run.curves["val_accuracy"])  # of what it copies
+    assert run.errors(ids) == {ids[0]: "", ids[1]: "slow", ids[2]: ""}
+    assert run.curves_of([]).empty
+
+
 def test_a_test_score_is_shown_for_copies_too_and_empty_elsewhere(store: Store) -> None:
     assert "test_accuracy" not in load(store.folder).models
     store.journal.add_metrics(Key(SEARCH, 0), {"test_accuracy": 0.875, "test_loss": 0.3})

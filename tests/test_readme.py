@@ -24,8 +24,8 @@ COMMANDS = [
     if line.startswith(("python ", ".venv/bin/python "))
 ]
 ON_RUNS = (
-    *("list", "show", "best", "lineage", "compare", "explain", "draw", "replay", "confirm", "measure", "finetune"),
-    *("predict", "export", "tensorboard", "mlflow"),
+    *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "plot"),
+    *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
 )
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]

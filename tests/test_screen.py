@@ -143,8 +143,20 @@ def test_the_end_names_the_best_network_and_what_to_do_next(capsys: pytest.Captu
         f"      val_accuracy 0.9972, depth 3, 2 convolutions, {GRAPH.params:,} parameters\n\n"
         f"next: {python} -m populations show runs/digits-1\n"
         f"      {python} -m populations replay runs/digits-1 best --test\n"
+        f"      {python} -m populations report runs/digits-1 --out digits-1.html\n"
         f"      {python} evolve.py --resume runs/digits-1 --generations 6\n"
     )
+
+
+def test_without_its_extra_the_report_is_not_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    breeding = strategy("random", settings(generations=3))
+    best = record(Result("ok", {"val_accuracy": 0.99721, "val_loss": 0.1}))
+    breeding.hall_of_fame.update([Individual(best, objectives("val_accuracy"))])
+    Screen(8).end(Path("runs/digits-1"), breeding, True)
+    assert " report " not in capsys.readouterr().out
 
 
 def test_a_search_that_was_stopped_says_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,18 +2,18 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from cgp.drawing.arrange import layout_of, layout_of_genome
 from cgp.drawing.dot import dot
 from cgp.drawing.layout import Layout
 from cgp.drawing.png import png
 from cgp.drawing.svg import svg
-from cgp.errors import BadInput, did_you_mean
+from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.graph import Graph
 from cgp.space import Space
 from evaluate.files import write_atomically
+from populations.commands.output import checked_kind
 from populations.reading.frame import Run, load
 from populations.setup.config import Config
 
@@ -26,28 +26,13 @@ FORMATS: Mapping[str, Callable[[Layout], bytes]] = {
 
 def draw_model(arguments: argparse.Namespace) -> int:
     """Draw a model into a file, and say where that is."""
-    render = _renderer(arguments.out, arguments.force)
+    render = FORMATS[checked_kind(arguments.out, arguments.force, FORMATS)]
     run = load(arguments.run)
     identity = run.identity(arguments.model)
     layout = _layout(run, identity, arguments.genome)
     write_atomically(arguments.out, render(layout), durable=False)
     print(arguments.out)
     return 0
-
-
-def _renderer(out: Path, force: bool) -> Callable[[Layout], bytes]:
-    """Return what writes the format of `out`. Raises BadInput where there is none, or `out` cannot be written."""
-    kind = out.suffix.lower()
-    if kind not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise BadInput(f"--out: {out} is of no known kind{did_you_mean(kind, FORMATS)}; expected one of {known}")
-    if not out.parent.is_dir():
-        raise BadInput(f"--out: {out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise BadInput(f"--out: {out} is a folder; expected a file")
-    if out.exists() and not force:
-        raise BadInput(f"--out: {out} exists; give another name, or --force to overwrite it")
-    return FORMATS[kind]
 
 
 def _layout(run: Run, identity: str, whole: bool) -> Layout:

@@ -4,7 +4,7 @@ Accuracies are fractions, ids are unique prefixes of hashes, what is missing is 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,9 +154,17 @@ class Run:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per model and epoch: id, epoch, lr, train_loss, train_accuracy, val_accuracy, val_loss, seconds."""
+        return self._curves("same_as is null")
+
+    def curves_of(self, identities: Collection[str]) -> pd.DataFrame:
+        """Return the rows of `curves` of these models; a copy has those of the result that it took over."""
+        return self._curves(f"id in ({_marks(identities)})", *identities)
+
+    def _curves(self, condition: str, *values: str) -> pd.DataFrame:
         rows = self._journal.select(
             f"select id, detail from ({LAST_ATTEMPT}) join results using (job, attempt) "
-            f"join details using (job, attempt) join jobs j using (job) where same_as is null{_IN_ORDER}"
+            f"join details using (job, attempt) join jobs j using (job) where {condition}{_IN_ORDER}",
+            *values,
         )
         return pd.DataFrame(
             [{"id": row["id"]} | point for row in rows for point in self._journal.parsed(row["detail"])["curve"]]
@@ -180,6 +188,29 @@ class Run:
         """Return the ids of the models without a result."""
         query = "select id from jobs j where measure is null and not exists (select 1 from results where job = j.job)"
         return [identity for (identity,) in self._journal.tuples(query)]
+
+    def graphs(self, identities: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return, by id, the models with these ids as JSON, see `cgp.model.model_from_json`."""
+        query = f"select id, graph from jobs join tasks using (job) where id in ({_marks(identities)})"
+        return {name: self._journal.parsed(text) for name, text in self._journal.tuples(query, *identities)}
+
+    def errors(self, identities: Collection[str]) -> dict[str, str]:
+        """Return, by id, what the last attempts of these models have raised; empty where nothing was."""
+        rows = self._journal.tuples(
+            f"select id, detail from ({LAST_ATTEMPT}) join details using (job, attempt) join jobs using (job) "
+            f"where id in ({_marks(identities)})",
+            *identities,
+        )
+        return {identity: self._journal.parsed(detail).get("error") or "" for identity, detail in rows}
+
+    @cached_property
+    def arrivals(self) -> list[str]:
+        """The ids of the models that have a result, in the order in which the results came."""
+        last = "select job, max(rowid) as place from details group by job"
+        rows = self._journal.tuples(
+            f"select id from ({last}) join jobs using (job) where measure is null order by place"
+        )
+        return [identity for (identity,) in rows]
 
     @cached_property
     def sessions(self) -> pd.DataFrame:
@@ -332,10 +363,15 @@ def population(journal: Journal, generation: int, columns: Columns) -> pd.DataFr
         done = journal.select("select count(*) as n from generations")[0]["n"]
         raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
     members = journal.parsed(rows[0]["members"])
-    marks = ",".join("?" * len(members))
+    marks = _marks(members)
     place = {number: n for n, number in enumerate(members)}
     found = journal.tuples(f"{columns.query} and j.stage = ? and j.number in ({marks})", rows[0]["stage"], *members)
     return columns.table(sorted(found, key=lambda row: place[row[_JOB]]))
+
+
+def _marks(values: Collection[Any]) -> str:
+    """Return a question mark for each value, as SQL takes them."""
+    return ",".join("?" * len(values))
 
 
 _JOB = _COLUMNS.index("job")

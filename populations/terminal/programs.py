@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,11 @@ def populations_command() -> str:
     """Return what looks into runs here: `.venv/bin/python -m populations`, `cgp-populations`, ..."""
     beside = _beside()
     return _typed(beside / _INSTALLED[1]) if beside else f"{interpreter()} -m populations"
+
+
+def report_is_installed() -> bool:
+    """Return whether the command `report` has what it needs, the package's extra of that name."""
+    return find_spec("plotly") is not None
 
 
 def interpreter() -> str:

@@ -18,7 +18,7 @@ from populations.search.observers import Observer
 from populations.search.outlook import Standing
 from populations.search.racing import last_epoch
 from populations.strategies import Confirmation, Strategy
-from populations.terminal.programs import populations_command, search_command
+from populations.terminal.programs import populations_command, report_is_installed, search_command
 from populations.terminal.spoken import duration, size
 
 _SLOTS = 8  # slots that have a line of their own
@@ -142,7 +142,7 @@ class Screen(Observer):
         return [first, second, *(_training(name, job) for name, job, _ in running[:_SLOTS]), *more]
 
     def end(self, run: Path, strategy: Strategy, finished: bool) -> None:
-        """Show the best network and the three next commands, or of a search that was stopped how it goes on."""
+        """Show the best network and the next commands, or of a search that was stopped how it goes on."""
         self._live.stop()
         if not finished:
             self.line(f"stopped; go on with: {search_command()} --resume {run}")
@@ -163,6 +163,8 @@ class Screen(Observer):
             goals = " and ".join(goal.name for goal in strategy.settings.objectives)
             self.line(f"front: {len(strategy.front)} networks that none beats in {goals}\n")
         self.line(f"next: {look} show {run}{' --front' * several}\n      {look} replay {run} best --test")
+        if report_is_installed():
+            self.line(f"      {look} report {run} --out {run.name}.html")
         if strategy.can_go_on:
             self.line(f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}")
 

@@ -1,0 +1,5 @@
+"""Figures of a run for papers, by matplotlib: vector, as wide as a column, to be read without colour too.
+
+style   sizes, letters, and what tells series apart beside their colour
+plots   one function for each figure, from its table in `populations.figures` to axes
+"""
