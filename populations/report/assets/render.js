@@ -18,11 +18,12 @@ function render(data) {
   models.draw();
   drawFigures(page);
   const row = page.networks.byKey.get(page.selected);
-  if (row !== undefined && opened.dialog.open) opened.show(row);
+  if (row !== undefined) opened.refresh(row);
 }
 
 // How the page asks for the details of a network: whoever embeds it says where they are. Undefined: not known there.
 render.detail = async () => undefined;
+render.lacking = "which holds those of the best networks."; // why they may not be known
 
 async function openNetwork(row) {
   hideTip();

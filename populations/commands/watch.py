@@ -1,0 +1,32 @@
+"""The command `watch`: the page of `report`, live, for the browser of this machine. No torch."""
+
+import argparse
+import socket
+
+import uvicorn
+
+from cgp.errors import BadInput
+from populations.report.live import Live
+from populations.report.page import live_page, plotly_script
+from populations.report.served import HOST, application
+
+
+def watch_runs(arguments: argparse.Namespace) -> int:
+    """Serve the page until the user ends it; say where it is."""
+    app = application(Live(arguments.run), live_page(plotly_script()))
+    with _listening(arguments.port) as listener:
+        print(f"http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends this page, no search)", flush=True)
+        settings = uvicorn.Config(
+            app, log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False, server_header=False
+        )
+        uvicorn.Server(settings).run([listener])
+    return 0
+
+
+def _listening(port: int) -> socket.socket:
+    """Return a socket that listens there, for this machine alone. Raises BadInput where none can."""
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "ports go from 0 to 65535"
+        raise BadInput(f"--port: {port}: {reason}; give another one, or 0 for any that is free") from error
