@@ -231,7 +231,8 @@ def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw, _add_report, _add_watch, _add_plot),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
+    *(_add_report, _add_watch, _add_plot),
     *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export),
     *(_add_tensorboard, _add_mlflow),
 )

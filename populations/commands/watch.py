@@ -16,10 +16,10 @@ def watch_runs(arguments: argparse.Namespace) -> int:
     app = application(Live(arguments.run), live_page(plotly_script()))
     with _listening(arguments.port) as listener:
         print(f"http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends this page, no search)", flush=True)
-        settings = uvicorn.Config(
-            app, log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False, server_header=False
+        quiet = uvicorn.Config(
+            app, log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False
         )
-        uvicorn.Server(settings).run([listener])
+        uvicorn.Server(quiet).run([listener])
     return 0
 
 

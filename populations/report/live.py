@@ -1,4 +1,4 @@
-"""What a page that follows runs is told: their data where they have changed, and one network when it is opened. No torch."""
+"""What a live page is told: the data of its runs, with a version, and of a network when it is opened. No torch."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from populations.report.details import details
 from populations.run_folder.lock import is_held
 
 _REST = 4  # times as long as data took to gather, none are gathered again: a search may want the core
-_CHANGING = ("run.sqlite", "run.sqlite-wal", "config.json")  # files of a run, of which one is written to with all news
+_CHANGING = ("run.sqlite", "run.sqlite-wal", "config.json")  # what is new in a run is in one of them
 
 
 class Told(NamedTuple):

@@ -26,7 +26,7 @@ _HEADERS = {
 
 
 def application(live: Live, page: str) -> Starlette:
-    """Return the application: `/` is `page`, `/data` the data of `live`, `/detail?run=NAME&id=ID` a network's details.
+    """Return the application: `/` is `page`, `/data` all data of `live`, `/detail?run=NAME&id=ID` those of a network.
 
     Whoever has the data already says so with `If-None-Match`, and gets 304 while they are the same. A run that cannot
     be read any more is a 503 with one line of text.
