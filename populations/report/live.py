@@ -14,7 +14,7 @@ from populations.report.data import gathered
 from populations.report.details import details
 from populations.run_folder.lock import is_held
 
-_REST = 4  # times as long as data took to gather, none are gathered again: a search may want the core
+_REST = 4  # times the processor's time that data took to gather: so long none are gathered, for the search's sake
 _CHANGING = ("run.sqlite", "run.sqlite-wal", "config.json")  # what is new in a run is in one of them
 
 
@@ -55,9 +55,9 @@ class Live:
         version = hashlib.sha256(repr(written).encode()).hexdigest()[:16]
         if version == self._told.version:
             return self._told
-        began = time.monotonic()
+        began = time.thread_time()
         text = json.dumps(gathered(runs), separators=(",", ":"), allow_nan=False).encode()
-        self._rested = time.monotonic() + _REST * (time.monotonic() - began)
+        self._rested = time.monotonic() + _REST * (time.thread_time() - began)
         return Told(version, text)
 
     def detail(self, name: str, identity: str) -> dict[str, Any] | None:
