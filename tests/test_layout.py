@@ -38,6 +38,7 @@ WITHOUT_TORCH = (
     "populations.commands.finetune",
     "populations.commands.plot",
     "populations.commands.report",
+    "populations.commands.watch",
     "populations.figures.blocks",
     "populations.figures.curves",
     "populations.figures.failures",

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
+from time import monotonic, thread_time
 from typing import Any, NamedTuple
 
 from populations.figures.chosen import named
@@ -44,7 +44,7 @@ class Live:
         with self._asked:
             # Files that are as they were hold nothing new; to ask them costs microseconds, and opens no journal.
             files = [_seen(folder) for folder in self._folders.values()]
-            if files != self._files and time.monotonic() >= self._rested:
+            if files != self._files and monotonic() >= self._rested:
                 self._told, self._files = self._read(), files
             return self._told
 
@@ -55,9 +55,9 @@ class Live:
         version = hashlib.sha256(repr(written).encode()).hexdigest()[:16]
         if version == self._told.version:
             return self._told
-        began = time.thread_time()
+        began = thread_time()
         text = json.dumps(gathered(runs), separators=(",", ":"), allow_nan=False).encode()
-        self._rested = time.monotonic() + _REST * (time.thread_time() - began)
+        self._rested = monotonic() + _REST * (thread_time() - began)
         return Told(version, text)
 
     def detail(self, name: str, identity: str) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ const models = new ModelsTable(page);
 const opened = new Opened(page);
 
 function render(data) {
+  const focused = document.activeElement, table = focused?.closest("table"), network = focused?.dataset?.network;
   page.data = data;
   page.networks = new Networks(data);
   hideTip();
@@ -17,6 +18,7 @@ function render(data) {
   chooseBlocks(names);
   models.draw();
   drawFigures(page);
+  if (table && network) table.querySelector(`[data-network="${CSS.escape(network)}"]`)?.focus({ preventScroll: true });
   const row = page.networks.byKey.get(page.selected);
   if (row !== undefined) opened.refresh(row);
 }
