@@ -1,6 +1,7 @@
 """The command `watch`: the page of `report`, live, for the browser of this machine. No torch."""
 
 import argparse
+import os
 import socket
 
 import uvicorn
@@ -25,8 +26,10 @@ def watch_runs(arguments: argparse.Namespace) -> int:
 
 def _listening(port: int) -> socket.socket:
     """Return a socket that listens there, for this machine alone. Raises BadInput where none can."""
+    if not 0 <= port <= 65535:
+        raise BadInput(f"--port: {port} is no port; expected 1 to 65535, or 0 for any that is free")
     try:
         return socket.create_server((HOST, port))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "ports go from 0 to 65535"
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise BadInput(f"--port: {port}: {reason}; give another one, or 0 for any that is free") from error
