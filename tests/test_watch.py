@@ -40,7 +40,7 @@ ENDED = """(count) => { const { words, codes } = page.networks.columns.status;
 @contextmanager
 def watching(*runs: Path, port: int = 0) -> Iterator[str]:
     """Watch `runs` in a process of its own, and yield the address; it ends by Ctrl-C, as its user does it."""
-    words = ["watch", *runs, "--port", str(port)]
+    words: list[str | Path] = ["watch", *runs, "--port", str(port)]
     process = Started(ROOT / "populations" / "__main__.py", words, runs[0].parent, apart=True)
     give_up = monotonic() + 60
     while "\n" not in process.said:
