@@ -89,9 +89,13 @@ def test_the_page_follows_a_search_that_stops_and_goes_on(browser: Browser, tmp_
         says(page, "The search has stopped; once it is resumed, this page goes on with it.")
         assert page.locator("dialog[open]").count() == 0
         count = page.evaluate("page.networks.count")
+        best = page.locator("#models-table tbody button").first
+        best.focus()
+        identity = best.inner_text()
         resumed = start("--resume", "r", cwd=tmp_path)
         page.wait_for_function(ENDED, arg=count)
         says(page, "Searching")
+        assert page.evaluate("document.activeElement.textContent") == identity
         os.killpg(resumed.pid, signal.SIGKILL)
         resumed.communicate()
         says(page, "has stopped")
