@@ -120,6 +120,13 @@ def _add_report(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     report.set_defaults(command=_command_of("report", "write_report"))
 
 
+def _add_watch(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    watch = commands.add_parser("watch", help="the page of `report`, live in the browser of this machine")
+    watch.add_argument("run", nargs="+", type=Path, help="run folder, which may be searching; several are compared")
+    watch.add_argument("--port", type=int, default=8650, metavar="N", help="port, 0 for any free one [default: 8650]")
+    watch.set_defaults(command=_command_of("watch", "watch_runs", "web", "starlette", "uvicorn", "plotly"))
+
+
 def _add_plot(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     plot = commands.add_parser("plot", help="a figure of a run for a paper: as wide as a column, readable in grey")
     _with_run(plot)
@@ -211,7 +218,7 @@ def _add_tensorboard(commands: "argparse._SubParsersAction[OneLineParser]") -> N
     _with_run(board)
     board.add_argument("--out", type=Path, metavar="DIR", help="folder to write [default: tensorboard in the run's]")
     _with_follow(board)
-    board.set_defaults(command=_command_of("tensorboard", "write_events", "tensorboard"))
+    board.set_defaults(command=_command_of("tensorboard", "write_events", "tensorboard", "tensorboard"))
 
 
 def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
@@ -220,11 +227,12 @@ def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     mlflow.add_argument("--uri", required=True, help="tracking server, http://HOST:PORT, or sqlite:///FILE.db")
     mlflow.add_argument("--experiment", metavar="NAME", help="experiment to log to [default: name of the run folder]")
     _with_follow(mlflow)
-    mlflow.set_defaults(command=_command_of("mlflow", "log_runs", "mlflow"))
+    mlflow.set_defaults(command=_command_of("mlflow", "log_runs", "mlflow", "mlflow"))
 
 
 _ADDED = (
-    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw, _add_report, _add_plot),
+    *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
+    *(_add_report, _add_watch, _add_plot),
     *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export),
     *(_add_tensorboard, _add_mlflow),
 )
@@ -252,15 +260,15 @@ def _with_format(command: OneLineParser) -> None:
     command.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
-def _command_of(module: str, name: str, extra: str | None = None) -> Callable[[argparse.Namespace], int]:
+def _command_of(module: str, name: str, extra: str = "", *packages: str) -> Callable[[argparse.Namespace], int]:
     """Return a command that imports its module when it is called: torch takes seconds, and no other needs it.
 
-    One that needs the package `extra`, and so the extra of that name, raises BadInput where it is not installed.
+    One that needs the `packages` of an `extra` raises BadInput where one of them is not installed.
     """
 
     def command(arguments: argparse.Namespace) -> int:
-        if extra and find_spec(extra) is None:
-            raise BadInput(f"{extra} is not installed here; install it: pip install 'cgp-evolve[{extra}]'")
+        if missing := [package for package in packages if find_spec(package) is None]:
+            raise BadInput(f"{missing[0]} is not installed here; install it: pip install 'cgp-evolve[{extra}]'")
         code: int = getattr(import_module(f"populations.commands.{module}"), name)(arguments)
         return code
 

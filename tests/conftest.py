@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 
 import harness
+from browsing import CHROMIUM
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.data.splits import load
@@ -30,7 +32,7 @@ LONG = (
     *("test_search", "test_asked", "test_tricks", "test_screened", "test_polish", "test_signals", "test_executors"),
     *("test_readme", "test_network", "test_benchmarks", "test_dask", "test_executor_contract", "test_screen"),
     *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival", "test_tracking"),
-    *("test_report", "test_goals", "test_nsga2", "test_examples", "test_finetune", "test_predict"),
+    *("test_report", "test_watch", "test_goals", "test_nsga2", "test_examples", "test_finetune", "test_predict"),
 )
 
 
@@ -72,6 +74,15 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = harness.program(*harness.TINY, "--run", "r", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "r"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium of the system."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The layout of the code: imports go one way, plain modules stay free of torch, all is described."""
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ WITHOUT_TORCH = (
     "populations.commands.finetune",
     "populations.commands.plot",
     "populations.commands.report",
+    "populations.commands.watch",
     "populations.figures.blocks",
     "populations.figures.curves",
     "populations.figures.failures",
@@ -158,6 +160,13 @@ def test_help_and_what_is_wrong_with_a_flag_wait_for_no_slow_import(line: str) -
     command = [sys.executable, "-c", script, *line.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == ("0 []" if line == "--help" else "2 []")
+
+
+def test_the_extra_all_is_every_extra_of_a_user() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    extras = settings["options.extras_require"]
+    assert extras["all"] == f"cgp-evolve[{','.join(sorted(extras.keys() - {'all', 'dev'}))}]"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

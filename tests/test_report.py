@@ -7,21 +7,14 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser
 
 import populations.__main__ as cli
+from browsing import ERROR, HOSTILE, Visit, hostile, in_a_browser
 from harness import ROOT, populations
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-in_a_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs Chromium, which is not installed: apt install chromium"
-)
-#: A name that would be markup, and an error that would end the script that holds it.
-HOSTILE = "<img src=x onerror=window.hurt=1>&lt;b&gt;"
-ERROR = "ValueError: </script><script>window.hurt=2</script><!--<script>"
 FIGURES = ("progress", "sizes", "blocks", "lineage", "curves")
 
 
@@ -35,55 +28,15 @@ def report(out: Path, *arguments: str | Path) -> Path:
 def pages(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report of one run, and one of two, of which the other has a hostile name and failures."""
     folder = tmp_path_factory.mktemp("pages")
-    other = folder / HOSTILE
-    shutil.copytree(searched, other, symlinks=True)
-    with sqlite3.connect(other / "run.sqlite") as db:
-        db.execute("update results set status='failed' where job = 2")
-        db.execute("update details set detail = json_set(detail, '$.error', ?) where job = 2", [ERROR])
-    db.close()
+    other = hostile(searched, folder)
     return {"one": report(folder / "one.html", searched), "two": report(folder / "two.html", searched, other)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium of the system."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield started
-        started.close()
-
-
-class Visit:
-    """A page, opened offline, and all that it has complained about or asked the network for."""
-
-    def __init__(self, context: BrowserContext, path: Path) -> None:
-        """Open the page at `path`."""
-        self.page: Page = context.new_page()
-        self.heard = list[str]()
-        self.page.on("console", lambda said: self.heard.append(said.text) if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.heard.append(str(error)))
-        self.page.on("request", self._requested)
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("#models-table tbody tr")
-
-    def _requested(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "data:", "blob:")):
-            self.heard.append(request.url)
-
-    def column(self, n: int) -> list[str]:
-        """The texts of a column of the table of models."""
-        return self.page.locator(f"#models-table tbody td:nth-child({n})").all_inner_texts()
-
-    def names(self) -> list[str]:
-        """The headings of the table of models."""
-        return [re.sub(" [▲▼]", "", name) for name in self.page.locator("#models-table th").all_inner_texts()]
 
 
 @pytest.fixture
 def visit(browser: Browser, pages: dict[str, Path]) -> Iterator[Visit]:
     """The report of one run; nothing may go wrong on it."""
     with browser.new_context(viewport={"width": 1280, "height": 900}, offline=True) as context:
-        visited = Visit(context, pages["one"])
+        visited = Visit(context, pages["one"].as_uri())
         yield visited
         assert visited.heard == []
 
@@ -91,7 +44,7 @@ def visit(browser: Browser, pages: dict[str, Path]) -> Iterator[Visit]:
 @in_a_browser
 def test_every_figure_is_drawn_in_any_width_by_day_and_by_night(browser: Browser, pages: dict[str, Path]) -> None:
     with browser.new_context(viewport={"width": 1280, "height": 900}, offline=True) as context:
-        visited = Visit(context, pages["two"])
+        visited = Visit(context, pages["two"].as_uri())
         for width, scheme in ((1280, "light"), (400, "light"), (400, "dark")):
             visited.page.set_viewport_size({"width": width, "height": 900})
             visited.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -217,7 +170,7 @@ def test_fresher_data_keep_selection_filter_and_zoom_and_may_be_many(visit: Visi
 @in_a_browser
 def test_what_a_run_says_is_never_markup(browser: Browser, pages: dict[str, Path]) -> None:
     with browser.new_context(viewport={"width": 1280, "height": 900}, offline=True) as context:
-        visited = Visit(context, pages["two"])
+        visited = Visit(context, pages["two"].as_uri())
         page = visited.page
         page.select_option("#sizes-colour", "function_set")
         page.select_option("#blocks-run", HOSTILE)
@@ -235,7 +188,7 @@ def test_what_a_run_says_is_never_markup(browser: Browser, pages: dict[str, Path
 @in_a_browser
 def test_runs_are_compared_on_the_same_axes(browser: Browser, pages: dict[str, Path]) -> None:
     with browser.new_context(viewport={"width": 1280, "height": 900}, offline=True) as context:
-        page = Visit(context, pages["two"]).page
+        page = Visit(context, pages["two"].as_uri()).page
         points = page.locator("#progress-plot .scatterlayer .points path")
         colours = """() => new Set([...document.querySelectorAll("#progress-plot .points path")].map(
             (point) => point.style.fill)).size"""

@@ -271,6 +271,13 @@ class Run:
         return pd.DataFrame(rows, columns=["id", "recipe", "epochs", "test_accuracy", "test_loss", "polished"])
 
     @property
+    def written(self) -> tuple[int, ...]:
+        """How many jobs, results and metrics were written so far, as these are now: equal, nothing has been added."""
+        query = """select (select coalesce(max(job), 0) from jobs), (select coalesce(max(rowid), 0) from details),
+            (select count(*) from metrics)"""
+        return self._journal.tuples(query)[0]
+
+    @property
     def state(self) -> str:
         """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`."""
         if is_held(self.folder):

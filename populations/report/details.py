@@ -31,12 +31,12 @@ def for_report(runs: Runs) -> dict[str, dict[str, Any]]:
 
 
 def details(run: Run, identities: Collection[str]) -> dict[str, Any]:
-    """Return the details of these models, by id: drawing, curve, genome, change.
+    """Return the details of these models, by id: drawing, curve, genome, change; none of one that the run lacks.
 
     `drawing` is SVG, None for a model that is no graph; `curve` is an object of columns, empty where there is none;
     `genome` is None where a model was made by hand, and `change` says in words what was changed from its parent.
     """
-    models = run.models.set_index("id").loc[list(identities)]
+    models = run.named(list(identities)).set_index("id")
     graphs = run.graphs({*models.index, *models["parent"].dropna()})
     curves = run.curves_of(list(identities))
     by_id = dict(iter(curves.groupby("id"))) if len(curves) else {}

@@ -24,6 +24,11 @@ def report(data: dict[str, Any], details: dict[str, Any], plotly: str) -> str:
     return page(plotly, _filled("embedded.html", data=_embedded(data), details=_embedded(details)), "'none'")
 
 
+def live_page(plotly: str) -> str:
+    """Return the page that asks the server that it came from for its data, again and again."""
+    return page(plotly, _asset("live.html"), "'self'")
+
+
 def page(plotly: str, start: str, connect: str) -> str:
     """Return the page without data; `start` is markup behind its scripts, which sees to it that `render` is called.
 

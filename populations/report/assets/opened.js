@@ -9,10 +9,15 @@ class Opened {
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
   }
 
-  async show(row) {
+  // Show what fresher data say of the network, if its dialog is still open by then.
+  async refresh(row) {
+    if (this.dialog.open) await this.show(row, () => this.dialog.open);
+  }
+
+  async show(row, wanted = () => true) {
     const { networks, data } = this.page, run = networks.run(row), key = networks.key(row);
     const detail = await render.detail(run.name, networks.id(row));
-    if (this.page.selected !== key) return; // another was opened meanwhile
+    if (this.page.selected !== key || !wanted()) return; // another was opened meanwhile, or this one closed
     // Fresher data that say nothing new of it leave the reader where they are.
     const told = JSON.stringify([key, networks.children(row).length, detail?.curve.epoch?.length ?? null,
       ...networks.names.map((name) => networks.value(name, row))]);
@@ -53,8 +58,8 @@ class Opened {
 
   parts(detail, command, run, row) {
     if (detail === undefined) {
-      return [element("p", {}, "Its drawing, learning curve and genome are not in this page, which holds those of the best "
-        + "networks. The last command at the side draws it; its curve and genome are in its folder:"),
+      return [element("p", {}, "Its drawing, learning curve and genome are not in this page, "
+        + `${render.lacking} The last command at the side draws it; its curve and genome are in its folder:`),
       element("pre", {}, `${run.facts.folder}/models/${this.page.networks.id(row)}`)];
     }
     const made = [element("h3", {}, "Architecture")];

@@ -5,6 +5,7 @@ const models = new ModelsTable(page);
 const opened = new Opened(page);
 
 function render(data) {
+  const focused = document.activeElement, table = focused?.closest("table"), network = focused?.dataset?.network;
   page.data = data;
   page.networks = new Networks(data);
   hideTip();
@@ -17,12 +18,14 @@ function render(data) {
   chooseBlocks(names);
   models.draw();
   drawFigures(page);
+  if (table && network) table.querySelector(`[data-network="${CSS.escape(network)}"]`)?.focus({ preventScroll: true });
   const row = page.networks.byKey.get(page.selected);
-  if (row !== undefined && opened.dialog.open) opened.show(row);
+  if (row !== undefined) opened.refresh(row);
 }
 
 // How the page asks for the details of a network: whoever embeds it says where they are. Undefined: not known there.
 render.detail = async () => undefined;
+render.lacking = "which holds those of the best networks."; // why they may not be known
 
 async function openNetwork(row) {
   hideTip();

@@ -122,5 +122,6 @@ class ModelsTable {
 
 // A button that opens a network.
 function opener(page, row) {
-  return element("button", { type: "button", class: "id", click: () => page.open(row) }, page.networks.id(row));
+  return element("button", { type: "button", class: "id", "data-network": page.networks.key(row), click: () => page.open(row) },
+    page.networks.id(row));
 }
