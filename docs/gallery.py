@@ -26,7 +26,7 @@ class View(NamedTuple):
 
 
 VIEWS = {
-    "report": View(1280, 1000, "light"),
+    "report": View(1280, 1290, "light"),
     "report-dark": View(1280, 1000, "dark", "sizes"),
     "report-network": View(1280, 1000, "light", opened=True),
     "report-narrow": View(400, 860, "light", "progress"),

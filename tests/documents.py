@@ -15,6 +15,9 @@ from harness import ROOT, populations, program
 #: Says each command instead of running it; it is asked for all that a shell does not find, where PATH names nothing.
 _SAID = "command_not_found_handle() { printf '%q ' \"$@\"; echo; }\nPATH=/nowhere\n"
 
+_FEW = ("--train-size", "40", "--val-size", "all", "--executor", "serial")
+_TINY = ("--population", "2", "--generations", "1", "--num-min-depth", "2", "--num-max-depth", "4")
+
 
 def blocks(document: Path) -> list[tuple[str, str]]:
     """Return the language and the lines of each block of a document."""
@@ -44,6 +47,11 @@ def is_search(words: list[str]) -> bool:
 def flags(words: list[str]) -> list[str]:
     """Return the flags of a search."""
     return words[1 + (words[0] == "python") :]
+
+
+def small(words: list[str]) -> list[str]:
+    """Return a search as one that takes a second: what is given last counts."""
+    return [*words, *_FEW, *(() if "--family" in words else _TINY)]
 
 
 def run(words: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from documents import blocks, commands, flags, is_search, left_out, run
+from documents import blocks, commands, flags, is_search, left_out, run, small
 from harness import ROOT
 from populations.setup.config import parse
 from test_data import write_mnist
@@ -15,11 +15,6 @@ from test_report import CHROMIUM
 
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
-#: Given behind a search's own flags, they count.
-SMALL = (
-    *("--population", "2", "--generations", "1", "--epochs", "1", "--num-min-depth", "2", "--num-max-depth", "4"),
-    *("--train-size", "40", "--val-size", "20", "--executor", "serial"),
-)
 STARTS = ("python ", "python3 ", ".venv/", "make ", "pip ", "dask ", "srun ", "cgp-", "$ ")
 
 
@@ -42,7 +37,7 @@ def test_every_command_of_a_page_is_run(page: str, tmp_path: Path) -> None:
     for words in lines:
         if words[1] == "docs/gallery.py" and CHROMIUM is None:
             continue
-        done = run([*words, *SMALL * is_search(words)], tmp_path)
+        done = run(small(words) if is_search(words) else words, tmp_path)
         assert done.returncode == 0, f"{words}: {done.stderr}"
     made = {path.name for path in (tmp_path / "docs").rglob("*.*")}
     assert made

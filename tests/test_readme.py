@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 import populations.__main__ as cli
 from cgp.features import FeatureNetwork
 from cgp.network import Network
-from documents import blocks, commands, flags, is_search, run
+from documents import blocks, commands, flags, is_search, run, small
 from harness import ROOT, TINY, make_images, program
 from populations.setup.config import parse
 from populations.setup.flags import FLAGS
+from test_data import write_cifar, write_mnist
 from test_finetune import grey_images
 
 README = ROOT / "README.md"
@@ -35,6 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
     grey_images(cwd / "photos")
+    shutil.copy(cwd / "photos" / "left" / "0.png", cwd / "photo.jpg")  # told by what it holds
+    write_mnist(cwd / "data", "MNIST")
+    files = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
+    write_cifar(cwd / "data", "cifar-10-batches-py", files, "labels", ("batches.meta", "label_names"), 10)
     return cwd
 
 
@@ -50,8 +56,10 @@ def test_commands_on_a_run(line: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [words for words in SEARCHES if "--config" not in words], ids=shlex.join)
-def test_searches_are_understood(words: list[str]) -> None:
+def test_searches_search(words: list[str], folder: Path) -> None:
     assert parse(flags(words)).evolution.population == 8
+    done = run(small(words), folder)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_made_has_a_test_of_its_own() -> None:
