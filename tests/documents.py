@@ -15,8 +15,10 @@ from harness import ROOT, populations, program
 #: Says each command instead of running it; it is asked for all that a shell does not find, where PATH names nothing.
 _SAID = "command_not_found_handle() { printf '%q ' \"$@\"; echo; }\nPATH=/nowhere\n"
 
-_FEW = ("--train-size", "40", "--val-size", "all", "--executor", "serial")
-_TINY = ("--population", "2", "--generations", "1", "--num-min-depth", "2", "--num-max-depth", "4")
+_SMALL = (
+    *("--population", "2", "--generations", "1", "--num-min-depth", "2", "--num-max-depth", "4"),
+    *("--train-size", "40", "--val-size", "all", "--executor", "serial"),
+)
 
 
 def blocks(document: Path) -> list[tuple[str, str]]:
@@ -51,7 +53,7 @@ def flags(words: list[str]) -> list[str]:
 
 def small(words: list[str]) -> list[str]:
     """Return a search as one that takes a second: what is given last counts."""
-    return [*words, *_FEW, *(() if "--family" in words else _TINY)]
+    return [*words, *_SMALL]
 
 
 def run(words: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
