@@ -66,6 +66,6 @@ def run(words: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
         case "python", script, *arguments:
             path = cwd / script if (cwd / script).exists() else ROOT / script
             environment = os.environ | {"PYTHONPATH": str(ROOT)}
-            line = [sys.executable, path, *arguments]
+            line: list[str | Path] = [sys.executable, path, *arguments]
             return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
     raise AssertionError(f"no test runs {words}: let one, or put it behind a $ in a block of console")
