@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,26 +11,25 @@ import pytest
 import populations.__main__ as cli
 from cgp.features import FeatureNetwork
 from cgp.network import Network
-from harness import ROOT, TINY, make_images, populations, program
+from documents import blocks, commands, flags, is_search, run, small
+from harness import ROOT, TINY, make_images, program
 from populations.setup.config import parse
 from populations.setup.flags import FLAGS
+from test_data import write_mnist
 from test_finetune import grey_images
 
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)  # (language, lines)
-COMMANDS = [
-    line.removeprefix(".venv/bin/")
-    for _, block in BLOCKS
-    for line in block.splitlines()
-    if line.startswith(("python ", ".venv/bin/python "))
-]
+README = ROOT / "README.md"
+TEXT = README.read_text()
+COMMANDS = commands(README)
 ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
 )
-SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
+SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
-ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line and " watch " not in line]
+ON_A_RUN = [
+    shlex.join(words) for words in COMMANDS if words not in SEARCHES and words[0] != "make" and "watch" not in words
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
     grey_images(cwd / "photos")
+    shutil.copy(cwd / "photos" / "left" / "0.png", cwd / "photo.jpg")  # told by what it holds
+    write_mnist(cwd / "data", "MNIST")
     return cwd
 
 
@@ -50,21 +52,25 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("line", list(dict.fromkeys(ON_A_RUN)))
 def test_commands_on_a_run(line: str, folder: Path) -> None:
-    words = shlex.split(line)
-    done = program(*words[2:], cwd=folder) if words[1] == "evolve.py" else populations(*words[3:], cwd=folder)
+    done = run(shlex.split(line), folder)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [words for words in SEARCHES if "--resume" not in words and "--config" not in words]
-)
-def test_searches_are_understood(arguments: list[str]) -> None:
-    assert parse(arguments).evolution.population == 8
+@pytest.mark.parametrize("words", [words for words in SEARCHES if "--config" not in words], ids=shlex.join)
+def test_searches_search(words: list[str], folder: Path) -> None:
+    assert parse(flags(words)).evolution.population == 8
+    if "--family" not in words:  # whose networks are large; test_asked.py trains some
+        done = run(small(words), folder)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_is_made_has_a_test_of_its_own() -> None:
+    assert [words for words in COMMANDS if words[0] == "make"] == [["make", "evolve"], ["make", "test"]]
 
 
 def test_the_example_configuration_is_drawn_and_forecast() -> None:
     (words,) = [words for words in SEARCHES if "--config" in words]
-    done = program(*words, cwd=ROOT)
+    done = run(words, ROOT)
     assert done.returncode == 0, done.stderr
     assert "40 networks, about" in done.stdout
 
@@ -72,7 +78,7 @@ def test_the_example_configuration_is_drawn_and_forecast() -> None:
 def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     names: dict[str, object] = {}
-    for language, block in BLOCKS:
+    for language, block in blocks(README):
         if language == "python":
             exec(block, names)
     assert isinstance(names["network"], Network)

@@ -14,6 +14,8 @@ from playwright.sync_api import Browser
 import populations.__main__ as cli
 from browsing import ERROR, HOSTILE, Visit, hostile, in_a_browser
 from harness import ROOT, populations
+from populations.figures.chosen import named
+from populations.report.data import gathered
 
 FIGURES = ("progress", "sizes", "blocks", "lineage", "curves")
 
@@ -308,3 +310,11 @@ def test_without_plotly_a_line_says_what_to_install(
     assert capsys.readouterr().err == (
         "populations: error: report: needs plotly, which is not installed: pip install 'cgp-evolve[report]'\n"
     )
+
+
+def test_the_images_of_a_folder_are_named_as_one_types_them(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"dataset": f"folder:{run.parent}/photos"}))
+    for cwd, name in ((run.parent, "folder:photos"), (run, f"folder:{run.parent}/photos")):
+        monkeypatch.chdir(cwd)
+        assert gathered(named([run]))["runs"][0]["facts"]["dataset"] == name

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from populations.figures import blocks, curves, failures, lineage, progress, siz
 from populations.figures.chosen import Runs, best, spread
 from populations.reading.columns import COLUMNS
 from populations.reading.frame import Run
-from populations.terminal.programs import populations_command
+from populations.terminal.programs import populations_command, typed
 
 POINTS = 10_000  #: networks that a figure shows at most; the table has all
 _WORDS = ("stage", "status", "function_set", "reason")  # columns of few different texts
@@ -99,7 +100,7 @@ def _about(name: str, run: Run) -> dict[str, Any]:
     config = run.config
     facts = {
         "function set": config.get("family") or config["function_set"],
-        "dataset": config.get("dataset"),
+        "dataset": _images(config.get("dataset")),
         "strategy": config.get("strategy"),
         "recipe": config.get("recipe"),
         "epochs": config.get("epochs"),
@@ -114,6 +115,12 @@ def _about(name: str, run: Run) -> dict[str, Any]:
         "best": next(iter(winner), None),
         "facts": {fact: value for fact, value in facts.items() if value is not None},
     }
+
+
+def _images(dataset: str | None) -> str | None:
+    """Return the name of a dataset, of a folder as one types it from here: a page that is handed on tells no more."""
+    kind, _, path = (dataset or "").partition(":")
+    return f"{kind}:{typed(Path(path))}" if path else dataset
 
 
 def _thinned(table: pd.DataFrame, kept: "pd.Series[bool]") -> pd.DataFrame:

@@ -21,13 +21,13 @@ def program() -> str:
 def search_command() -> str:
     """Return what starts a search here: `.venv/bin/python evolve.py`, `cgp-evolve`, ..."""
     beside = _beside()
-    return _typed(beside / _INSTALLED[0]) if beside else f"{interpreter()} {_typed(_SCRIPT)}"
+    return typed(beside / _INSTALLED[0]) if beside else f"{interpreter()} {typed(_SCRIPT)}"
 
 
 def populations_command() -> str:
     """Return what looks into runs here: `.venv/bin/python -m populations`, `cgp-populations`, ..."""
     beside = _beside()
-    return _typed(beside / _INSTALLED[1]) if beside else f"{interpreter()} -m populations"
+    return typed(beside / _INSTALLED[1]) if beside else f"{interpreter()} -m populations"
 
 
 def report_is_installed() -> bool:
@@ -37,20 +37,20 @@ def report_is_installed() -> bool:
 
 def interpreter() -> str:
     """Return this Python as its user would type it here: `.venv/bin/python`, `python`, or its path."""
-    return _typed(Path(sys.executable))
+    return typed(Path(sys.executable))
+
+
+def typed(path: Path) -> str:
+    """Return `path` as one types it from the working directory: relative, by name alone where that is found."""
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return path.name if shutil.which(path.name) == str(path) else str(path)
 
 
 def _beside() -> Path | None:
     """Return the folder of the installed commands where one of them was started, else None."""
     started = Path(sys.argv[0])
     return started.absolute().parent if started.name in _INSTALLED else None
-
-
-def _typed(path: Path) -> str:
-    """Return `path` as one types it from the working directory: relative, by name alone where that is found."""
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return path.name if shutil.which(path.name) == str(path) else str(path)
 
 
 class OneLineParser(argparse.ArgumentParser):
