@@ -1,0 +1,108 @@
+"""By what trainings are ranked at a rung: their accuracy there, or that and what their graphs foretell. No torch.
+
+One accuracy early on is noisy. Every network that reaches a rung has one there, the pruned ones too, so that a model of
+the graph can learn what is usual of such networks; the mean of both says better how a training will end (`python -m
+benchmarks.searches rungs`). Final scores would be learned from the survivors of the race alone, which is worse.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from cgp.graph import Graph
+from cgp.model import Model
+from populations.surrogate import Linear, Seen
+
+FEWEST = 24  #: accuracies from which is learned
+MANY = 64  #: accuracies from which on what is foretold counts as much as what a training scored
+STEP = 8  #: what is learned changes with every so many jobs, for that takes longer than to foretell
+LATEST = 400  #: accuracies that are learned from at most
+
+
+def share_foretold(learned: int) -> float:
+    """Return the weight of what is foretold in a mean with the accuracy itself, where `learned` accuracies taught."""
+    if learned < FEWEST:
+        return 0.0
+    return 0.2 if learned < MANY else 0.5
+
+
+class Accuracies:
+    """The accuracies at one rung, by job number: each counts as it is."""
+
+    what: ClassVar[str] = "val_accuracy there"  #: for users
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._accuracies: dict[int, float] = {}
+
+    def enter(self, number: int, model: Model, accuracy: float) -> None:
+        """Note what job `number`, which trains `model`, scored."""
+        self._accuracies[number] = accuracy
+
+    def ranked(self, numbers: Sequence[int]) -> list[float]:
+        """Return the scores by which jobs `numbers` are ranked, descending numbers with a noted accuracy each.
+
+        They depend on jobs with lower numbers and these alone, which must all have been noted.
+        """
+        return [self._accuracies[number] for number in numbers]
+
+
+class Smoothed(Accuracies):
+    """The same, each in a mean with what the graphs of lower numbers foretell of it.
+
+    A model other than a graph counts with its accuracy alone, and teaches nothing.
+    """
+
+    what: ClassVar[str] = "its mean with what graphs of earlier networks foretell"
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        super().__init__()
+        self._seen: dict[int, Seen] = {}  # by job number
+        self._foretold: dict[int, float] = {}  # by job number: what lower ones foretold, or its accuracy
+        self._linear: tuple[int, Linear] | None = None  # the latest, and below which number it learned
+
+    def enter(self, number: int, model: Model, accuracy: float) -> None:
+        """Note what job `number`, which trains `model`, scored."""
+        super().enter(number, model, accuracy)
+        if isinstance(model, Graph):
+            self._seen[number] = Seen(model, accuracy)
+
+    def ranked(self, numbers: Sequence[int]) -> list[float]:
+        """Return the scores by which jobs `numbers` are ranked: the first of them says how much is foretold."""
+        accuracies, share = super().ranked(numbers), share_foretold(len(self._lessons(numbers[0])))
+        if not share:
+            return accuracies
+        foretold = [self._foretell(number) for number in reversed(numbers)][::-1]  # so that each model is made once
+        return [(1 - share) * own + share * told for own, told in zip(accuracies, foretold, strict=True)]
+
+    def _foretell(self, number: int) -> float:
+        if number not in self._foretold:
+            own = self._seen.get(number)
+            known = own is not None and share_foretold(len(self._lessons(number))) > 0
+            self._foretold[number] = self._model(number).score(own.graph) if own and known else self._accuracies[number]
+        return self._foretold[number]
+
+    def _model(self, number: int) -> Linear:
+        below = _below(number)
+        if self._linear is None or self._linear[0] != below:
+            self._linear = below, Linear(self._lessons(number))
+        return self._linear[1]
+
+    def _lessons(self, number: int) -> list[Seen]:
+        """Return what job `number` is foretold from, in order of number."""
+        found = list[Seen]()
+        for earlier in range(_below(number) - 1, -1, -1):
+            if earlier in self._seen:
+                found.append(self._seen[earlier])
+            if len(found) == LATEST:
+                break
+        return found[::-1]
+
+
+def _below(number: int) -> int:
+    """Return below which number job `number` is foretold from."""
+    return number // STEP * STEP
+
+
+#: By the word of `--rung-score`.
+RUNG_SCORES: dict[str, type[Accuracies]] = {"smoothed": Smoothed, "accuracy": Accuracies}
