@@ -3,8 +3,9 @@
 Li et al. 2020 (ASHA, arXiv 1810.05934), in the variant that stops rather than waits: a training pauses
 at each rung (a number of epochs) and goes on only if its score there is among the best third of the latest
 scores at that rung, or the best two where a third is fewer; `rung_scores` says what a score is. A job is judged
-against jobs with lower numbers alone, once all of them have passed the rung or will never reach it: meanwhile its slot
-trains another. So the prunings, and with them the run, are the same with any number of workers, interrupted or not.
+against jobs with lower numbers alone, once all of them have passed the rung or will never reach it: meanwhile its
+slot trains another. So the prunings, and with them the run, are the same with any number of workers, interrupted
+or not.
 
 A worker knows no race: it is sent a job that says at which epoch to pause (`Job.until`), and answers `paused`.
 On the driver's side these two are used here alone.
@@ -126,7 +127,7 @@ class Race:
     """
 
     def __init__(self, rungs: Sequence[int] = (), window: int = 1, scores: type[Accuracies] = Accuracies) -> None:
-        """`rungs` in epochs, ascending; each score, one of `scores`, is ranked among the last `window` at its rung."""
+        """`rungs` in epochs, ascending; each score, as `scores` has it, is ranked among the last `window` there."""
         self.rungs, self.window = tuple(rungs), window
         self._scores = {rung: _Scores(rung, window, scores()) for rung in rungs}
         self._paused: dict[Key, tuple[Job, int]] = {}  # job, and the rung where it waits for its verdict

@@ -1,8 +1,8 @@
 """By what trainings are ranked at a rung: their accuracy there, or that and what their graphs foretell. No torch.
 
-One accuracy early on is noisy. Every network that reaches a rung has one there, the pruned ones too, so that a model of
-the graph can learn what is usual of such networks; the mean of both says better how a training will end (`python -m
-benchmarks.searches rungs`). Final scores would be learned from the survivors of the race alone, which is worse.
+One accuracy early on is noisy. Every network that reaches a rung has one there, the pruned ones too, so that a model
+of the graph can learn what is usual of such networks; the mean of both says better how a training will end (`python
+-m benchmarks.searches rungs`). Final scores would be learned from the survivors of the race alone, which is worse.
 """
 
 from collections.abc import Sequence
@@ -77,9 +77,9 @@ class Smoothed(Accuracies):
 
     def _foretell(self, number: int) -> float:
         if number not in self._foretold:
-            own = self._seen.get(number)
-            known = own is not None and share_foretold(len(self._lessons(number))) > 0
-            self._foretold[number] = self._model(number).score(own.graph) if own and known else self._accuracies[number]
+            seen, learned = self._seen.get(number), len(self._lessons(number))
+            told = self._model(number).score(seen.graph) if seen and share_foretold(learned) else None
+            self._foretold[number] = self._accuracies[number] if told is None else told
         return self._foretold[number]
 
     def _model(self, number: int) -> Linear:
