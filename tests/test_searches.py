@@ -112,9 +112,8 @@ def test_what_graphs_foretell_is_held_against_how_both_trainings_of_a_network_en
     found = json.loads(out.read_text())
     assert (found["networks"], list(found["spearman"]["1"])) == (80, ["16", "24", "32", "48"])
     early, late = found["spearman"]["1"]["48"], found["spearman"]["3"]["48"]
-    assert early["smoothed"] == early["mean, 0.2 foretold"]
     assert early["mean, 0.5 foretold"][1] > early["val_accuracy"][1]
-    assert late["val_accuracy"][0] == pytest.approx(1)
+    assert late["val_accuracy"][0] > early["val_accuracy"][0]
     assert "epoch 1, learned from  48: val_accuracy" in capsys.readouterr().out
 
 

@@ -22,12 +22,12 @@ from benchmarks.searches import population
 from benchmarks.searches.table import Row, read
 from cgp import BadInput, Graph
 from populations.search.racing import promoted
-from populations.search.rung_scores import FEWEST, MANY, RUNG_SCORES, share_foretold
+from populations.search.rung_scores import FEWEST, RUNG_SCORES
 from populations.surrogate import Linear, Seen
 
-LEARNED = (16, FEWEST, 32, 48, MANY, 128, 256, 512)  #: networks that are learned from
+LEARNED = (16, 24, 32, 48, FEWEST, 96, 128, 256, 512)  #: networks that are learned from
 ASKED = 20  #: networks that must be left to be asked about
-SHARES = (0.2, 0.5, 0.7)  #: of what is foretold, in a mean with the accuracy
+SHARES = (0.2, 0.5, 0.7)  #: of what is foretold, in a mean with the accuracy; searches take half
 WINDOWS = (8, 30)
 RESULT = Path(__file__).with_name("rungs.json")
 Vector = NDArray[np.float64]
@@ -77,7 +77,6 @@ def judged(of: Trainings, epoch: int, order: NDArray[np.int64], learned: int) ->
         "train_loss": -of.curves["train_loss"][asked, epoch - 1],
         "foretold": foretold,
         **{f"mean, {share} foretold": (1 - share) * own + share * foretold for share in SHARES},
-        "smoothed": (1 - share_foretold(learned)) * own + share_foretold(learned) * foretold,
     }
     truths = of.ends[asked], of.others[asked]
     return {name: [float(spearmanr(said, truth).statistic) for truth in truths] for name, said in judges.items()}
@@ -86,7 +85,7 @@ def judged(of: Trainings, epoch: int, order: NDArray[np.int64], learned: int) ->
 def raced(of: Trainings, epoch: int, order: NDArray[np.int64], scores: str, window: int) -> list[float]:
     """Race the networks in `order` to one rung after `epoch`, and judge each by `scores` among the last `window`.
 
-    Of those from number `MANY` on: the share that goes on, their mean test accuracy in the other training, and the
+    Of those from number `FEWEST` on: the share that goes on, their mean test accuracy in the other training, and the
     share of the best third, as that has it, that goes on.
     """
     ranking, goes_on = RUNG_SCORES[scores](), list[bool]()
@@ -94,7 +93,7 @@ def raced(of: Trainings, epoch: int, order: NDArray[np.int64], scores: str, wind
         ranking.enter(number, of.graphs[place], float(of.curves["val_accuracy"][place, epoch - 1]))
         own, *others = ranking.ranked(range(number, max(-1, number - window), -1))
         goes_on.append(sum(score > own for score in others) < promoted(len(others) + 1))
-    late, worth = np.array(goes_on[MANY:]), of.others[order[MANY:]]
+    late, worth = np.array(goes_on[FEWEST:]), of.others[order[FEWEST:]]
     best = worth >= np.quantile(of.others, 2 / 3)
     return [float(late.mean()), float(worth[late].mean()), float(late[best].mean())]
 
@@ -118,7 +117,7 @@ def found(rows: Sequence[Row], repeats: int) -> dict[str, Any]:
         )
         for epoch in epochs
         for window in WINDOWS
-        if count >= MANY + ASKED
+        if count >= FEWEST + ASKED
     }
     return {"networks": count, "repeats": repeats, "spearman": ranks, "races": races}
 
@@ -138,7 +137,7 @@ def show(table: dict[str, Any]) -> None:
             said = "  ".join(f"{name} {end:.3f}/{other:.3f}" for name, (end, other) in judges.items())
             print(f"epoch {epoch}, learned from {learned:>3}: {said}")
     print(
-        f"races, from network {MANY} on: share that goes on, their test accuracy, share of the best third among them"
+        f"races, from network {FEWEST} on: share that goes on, their test accuracy, share of the best third among them"
     )
     for name, scores in table["races"].items():
         said = "  ".join(f"{score} {' '.join(f'{mean:.4f}' for mean in means)}" for score, means in scores.items())

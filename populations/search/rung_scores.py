@@ -12,17 +12,9 @@ from cgp.graph import Graph
 from cgp.model import Model
 from populations.surrogate import Linear, Seen
 
-FEWEST = 24  #: accuracies from which is learned
-MANY = 64  #: accuracies from which on what is foretold counts as much as what a training scored
+FEWEST = 64  #: accuracies that are learned from at least: what fewer foretell made verdicts better here, worse there
 STEP = 8  #: what is learned changes with every so many jobs, for that takes longer than to foretell
 LATEST = 400  #: accuracies that are learned from at most
-
-
-def share_foretold(learned: int) -> float:
-    """Return the weight of what is foretold in a mean with the accuracy itself, where `learned` accuracies taught."""
-    if learned < FEWEST:
-        return 0.0
-    return 0.2 if learned < MANY else 0.5
 
 
 class Accuracies:
@@ -68,17 +60,20 @@ class Smoothed(Accuracies):
             self._seen[number] = Seen(model, accuracy)
 
     def ranked(self, numbers: Sequence[int]) -> list[float]:
-        """Return the scores by which jobs `numbers` are ranked: the first of them says how much is foretold."""
-        accuracies, share = super().ranked(numbers), share_foretold(len(self._lessons(numbers[0])))
-        if not share:
+        """Return the scores by which jobs `numbers` are ranked: means, where enough is known of the first of them."""
+        accuracies = super().ranked(numbers)
+        if not self._taught(numbers[0]):
             return accuracies
         foretold = [self._foretell(number) for number in reversed(numbers)][::-1]  # so that each model is made once
-        return [(1 - share) * own + share * told for own, told in zip(accuracies, foretold, strict=True)]
+        return [(own + told) / 2 for own, told in zip(accuracies, foretold, strict=True)]
+
+    def _taught(self, number: int) -> bool:
+        return len(self._lessons(number)) >= FEWEST
 
     def _foretell(self, number: int) -> float:
         if number not in self._foretold:
-            seen, learned = self._seen.get(number), len(self._lessons(number))
-            told = self._model(number).score(seen.graph) if seen and share_foretold(learned) else None
+            seen = self._seen.get(number)
+            told = self._model(number).score(seen.graph) if seen and self._taught(number) else None
             self._foretold[number] = self._accuracies[number] if told is None else told
         return self._foretold[number]
 
