@@ -12,7 +12,7 @@ from cgp.graph import Graph
 from cgp.model import Model
 from populations.surrogate import Linear, Seen
 
-FEWEST = 64  #: accuracies that are learned from at least: what fewer foretell made verdicts better here, worse there
+FEWEST = 64  #: accuracies that teach: fewer made verdicts better on some networks, and worse on others
 STEP = 8  #: what is learned changes with every so many jobs, for that takes longer than to foretell
 LATEST = 400  #: accuracies that are learned from at most
 
