@@ -136,9 +136,10 @@ def show(table: dict[str, Any]) -> None:
         for learned, judges in counts.items():
             said = "  ".join(f"{name} {end:.3f}/{other:.3f}" for name, (end, other) in judges.items())
             print(f"epoch {epoch}, learned from {learned:>3}: {said}")
-    print(
-        f"races, from network {FEWEST} on: share that goes on, its test accuracy, share of the best third that does"
-    )
+    if table["races"]:
+        print(
+            f"races, from network {FEWEST} on: share that goes on, its test accuracy, share of the best third in it"
+        )
     for name, scores in table["races"].items():
         said = "  ".join(f"{score} {' '.join(f'{mean:.4f}' for mean in means)}" for score, means in scores.items())
         print(f"{name}: {said}")
