@@ -29,6 +29,7 @@ from populations.run_folder.store import Plan, Store
 from populations.search.observers import Observers
 from populations.search.outlook import Outlook
 from populations.search.racing import Race, default_rungs
+from populations.search.rung_scores import Smoothed
 from populations.search.schedule import Schedule
 from populations.strategies import FinalRanking, Settings, Strategy, strategy
 
@@ -148,7 +149,7 @@ def _searched(
     breeding = strategy(arm.strategy, settings)
     breeding = FinalRanking(breeding) if arm.inherit else breeding
     trained = recipe("fast")
-    race = Race(default_rungs(trained.epochs) if arm.racing else (), POPULATION)
+    race = Race(default_rungs(trained.epochs) if arm.racing else (), POPULATION, Smoothed)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), Plan(space, trained, spec, seed, True, "all", arm.inherit))
         incumbents = _Incumbents(breeding)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import pytest
@@ -24,9 +24,11 @@ from populations.search.racing import (
     passing_share,
     rungs_of,
 )
+from populations.search.rung_scores import Accuracies, Smoothed
 from populations.search.schedule import Schedule
 
-CHAIN = Graph.chain(["conv_8_3"], Shape(1, 8, 8), 10)
+SIZES = Shape(1, 8, 8), 10
+CHAIN = Graph.chain(["conv_8_3"], *SIZES)
 EPOCHS = 9
 RUNGS = (1, 3)
 FAILED = Result("failed", error="no")
@@ -72,21 +74,28 @@ def entered(race: Race, count: int) -> list[Job]:
 # Whole races
 
 
-def raced(jobs: int, slots: int, shuffle: int, known: dict[int, Result] | None = None) -> dict[int, Result]:
+def raced(
+    jobs: int,
+    slots: int,
+    shuffle: int,
+    known: dict[int, Result] | None = None,
+    scores: type[Accuracies] = Accuracies,
+    of: Callable[[int], Job] = job,
+) -> dict[int, Result]:
     """Run a whole race with `slots` in flight, stretches ending in an order that `shuffle` decides.
 
     `known` are results that a journal answers.
     """
-    order, schedule, final = random.Random(shuffle), Schedule(Race(RUNGS, 6)), dict[int, Result]()
+    order, schedule, final = random.Random(shuffle), Schedule(Race(RUNGS, 6, scores)), dict[int, Result]()
     waiting, flying = list(range(jobs)), list[Job]()
     while len(final) < jobs:
         while waiting and len(flying) + len(schedule) < slots:
             number = waiting.pop(0)
             if known and number in known:
                 final[number] = known[number]
-                schedule.hear(record(job(number), known[number]))
+                schedule.hear(record(of(number), known[number]))
             else:
-                schedule.add(job(number))
+                schedule.add(of(number))
         while schedule and len(flying) < slots:
             flying.append(schedule.pop())
         left = [flying.pop(order.randrange(len(flying)))] if flying else []
@@ -117,6 +126,21 @@ def test_neither_does_an_interruption(closed: set[int], slots: int, shuffle: int
     """Whatever jobs the journal has results of, the others end as they would have."""
     whole = raced(30, 1, 0)
     assert raced(30, slots, shuffle, {number: whole[number] for number in closed}) == whole
+
+
+def of_some_graph(number: int) -> Job:
+    """Job `number` on a graph whose depth says about what it scores."""
+    depth = 1 + int(9 * random.Random(number).random())
+    task = dataclasses.replace(job(number).train, model=Graph.chain(["conv_8_3"] * depth, *SIZES))
+    return dataclasses.replace(job(number), task=task)
+
+
+def test_neither_decides_anything_where_graphs_foretell() -> None:
+    whole = raced(120, 1, 0, scores=Smoothed, of=of_some_graph)
+    assert whole != raced(120, 1, 0, of=of_some_graph)  # they are heeded
+    for shuffle in range(3):
+        known = {number: whole[number] for number in random.Random(shuffle).sample(range(120), 50 * shuffle)}
+        assert raced(120, 2 + shuffle, shuffle, known, Smoothed, of_some_graph) == whole
 
 
 def test_about_a_third_passes_each_rung_and_the_pruned_keep_their_curve() -> None:

@@ -105,7 +105,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
-        "keep_head": False,
+        "keep_head": False, "rung_score": "smoothed",
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.searches import live, population, replayed
+from benchmarks.searches import live, population, replayed, rungs
 from benchmarks.searches.table import read, write
 from cgp import BadInput
 from evaluate.job import DataSpec, Job, Result
@@ -91,6 +91,42 @@ def test_a_policy_picks_new_networks_only(recorded: list[dict[str, Any]], policy
     picked = policy(pool, list(range(24)), left, rng, 8)
     assert len(set(picked)) == 8
     assert set(picked) <= set(left.tolist())
+
+
+# Rungs
+
+
+def whole(row: dict[str, Any]) -> dict[str, Any]:
+    """The same training with a curve of all epochs, early ones with more luck in them."""
+    rng, end = np.random.default_rng([row["number"], row["seed"]]), population.score(row)
+    scores = [end - 0.05 + 0.04 * float(rng.normal()), end - 0.02 + 0.02 * float(rng.normal()), end - 0.01, end]
+    return row | {"curve": [{"train_loss": 2 - one, "val_loss": 2 - one, "val_accuracy": one} for one in scores]}
+
+
+def test_what_graphs_foretell_is_held_against_how_both_trainings_of_a_network_end(
+    recorded: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "table", tmp_path / "rungs.json"
+    write([whole(row) for row in recorded] + [short(99, 0) | {"status": "failed"}], population.VERSION, table)
+    assert rungs.main(["--table", str(table), "--out", str(out), "--repeats", "2"]) == 0
+    found = json.loads(out.read_text())
+    assert (found["networks"], list(found["spearman"]["1"])) == (80, ["16", "24", "32", "48"])
+    early, late = found["spearman"]["1"]["48"], found["spearman"]["3"]["48"]
+    assert early["mean, 0.5 foretold"][1] > early["val_accuracy"][1]
+    assert late["val_accuracy"][0] > early["val_accuracy"][0]
+    assert "epoch 1, learned from  48: val_accuracy" in capsys.readouterr().out
+
+
+def test_whole_races_are_told_apart_by_what_judges_them(recorded: list[dict[str, Any]]) -> None:
+    trainings = rungs.Trainings([whole(row) for row in recorded], 0)
+    plain, smoothed = (rungs.raced(trainings, 1, np.arange(80), name, 8) for name in ("accuracy", "smoothed"))
+    assert plain != smoothed
+    assert all(0 < share <= 1 for scored in (plain, smoothed) for share in scored)
+
+
+def test_rungs_of_too_few_networks_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rungs.main(["--table", str(tmp_path / "none")]) == 2
+    assert "none: 0 networks that were trained twice; expected at least 36" in capsys.readouterr().err
 
 
 # Live searches

@@ -2,9 +2,10 @@
 
 Li et al. 2020 (ASHA, arXiv 1810.05934), in the variant that stops rather than waits: a training pauses
 at each rung (a number of epochs) and goes on only if its score there is among the best third of the latest
-scores at that rung, or the best two where a third is fewer. A job is judged against jobs with lower numbers
-alone, once all of them have passed the rung or will never reach it: meanwhile its slot trains another. So the
-prunings, and with them the run, are the same with any number of workers, interrupted or not.
+scores at that rung, or the best two where a third is fewer; `rung_scores` says what a score is. A job is judged
+against jobs with lower numbers alone, once all of them have passed the rung or will never reach it: meanwhile its
+slot trains another. So the prunings, and with them the run, are the same with any number of workers, interrupted
+or not.
 
 A worker knows no race: it is sent a job that says at which epoch to pause (`Job.until`), and answers `paused`.
 On the driver's side these two are used here alone.
@@ -12,12 +13,14 @@ On the driver's side these two are used here alone.
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from cgp.errors import BadInput
+from cgp.model import Model
 from evaluate.job import SEARCH, Job, Key, Recipe, Result
 from populations.record import Record
+from populations.search.rung_scores import Accuracies
 
 KEEP = 3  # one of so many goes on, ...
 _FEWEST = 2  # ... but of a few jobs two: all children of one survivor would be its own
@@ -81,34 +84,32 @@ def last_epoch(job: Job) -> int:
 
 
 class _Scores:
-    """What jobs scored at one rung (validation accuracy, greater is better)."""
+    """What jobs scored at one rung (greater is better)."""
 
-    def __init__(self, rung: int, window: int) -> None:
-        """Each score is ranked among the last `window`."""
+    def __init__(self, rung: int, window: int, scores: Accuracies) -> None:
+        """Each score, as `scores` has it, is ranked among the last `window`."""
         self._rung, self._window = rung, window
-        self._scores: dict[int, float | None] = {}  # by job number; None: it never gets there
-        self._settled = 0  # jobs below this number have a score, or never will
+        self._scores = scores
+        self._reached: dict[int, bool] = {}  # by job number: whether it has a score, or will never have one
+        self._settled = 0  # jobs below this number are in `_reached`
 
-    def enter(self, number: int, curve: Curve) -> None:
+    def enter(self, number: int, model: Model, curve: Curve) -> None:
         """Note what job `number` scored, or that it never gets here, as `curve` says; what was noted once stays."""
-        self._scores.setdefault(number, curve[self._rung - 1]["val_accuracy"] if len(curve) >= self._rung else None)
+        if number in self._reached:
+            return
+        self._reached[number] = len(curve) >= self._rung
+        if self._reached[number]:
+            self._scores.enter(number, model, curve[self._rung - 1]["val_accuracy"])
 
     def verdict(self, number: int) -> bool | None:
         """Return whether job `number`, which has a score, goes on; None while a lower number may still come."""
-        while self._settled in self._scores:
+        while self._settled in self._reached:
             self._settled += 1
         if self._settled <= number:
             return None
-        recent = list[float]()
-        for earlier in range(number, -1, -1):
-            score = self._scores[earlier]
-            if score is not None:
-                recent.append(score)
-            if len(recent) == self._window:
-                break
-        own = recent[0]
-        better = sum(score > own for score in recent)
-        return better < promoted(len(recent))
+        recent = list(islice((one for one in range(number, -1, -1) if self._reached[one]), self._window))
+        own, *others = self._scores.ranked(recent)
+        return sum(score > own for score in others) < promoted(len(recent))
 
 
 class Verdicts(NamedTuple):
@@ -125,10 +126,10 @@ class Race:
     stages than the search's pause nowhere, and nobody waits for them.
     """
 
-    def __init__(self, rungs: Sequence[int] = (), window: int = 1) -> None:
-        """`rungs` in epochs, ascending; each score is ranked among the last `window` at its rung."""
+    def __init__(self, rungs: Sequence[int] = (), window: int = 1, scores: type[Accuracies] = Accuracies) -> None:
+        """`rungs` in epochs, ascending; each score, as `scores` has it, is ranked among the last `window` there."""
         self.rungs, self.window = tuple(rungs), window
-        self._scores = {rung: _Scores(rung, window) for rung in rungs}
+        self._scores = {rung: _Scores(rung, window, scores()) for rung in rungs}
         self._paused: dict[Key, tuple[Job, int]] = {}  # job, and the rung where it waits for its verdict
         self._latest: dict[Key, Result] = {}  # of trainings that came to a rung and have not ended, as of their last
 
@@ -159,7 +160,7 @@ class Race:
             return dataclasses.replace(result, curve=result.curve or known)
         self._paused[job.key] = job, job.until
         self._latest[job.key] = result
-        self._scores[job.until].enter(job.number, result.curve)
+        self._scores[job.until].enter(job.number, job.task.model, result.curve)
         return None
 
     def _verdicts(self) -> Verdicts:
@@ -182,7 +183,7 @@ class Race:
 
     def _pruned(self, job: Job) -> Result:
         result = dataclasses.replace(self._latest.pop(job.key), status="pruned")
-        self._leave(job.number, result.curve)
+        self._leave(job.number, job.task.model, result.curve)
         return result
 
     def hear(self, record: Record) -> None:
@@ -191,11 +192,12 @@ class Race:
         Its job comes to no rung any more. Those that it came to, in an earlier session say, are seen in its curve.
         """
         if record.candidate.stage == SEARCH:
-            self._leave(record.candidate.number, [] if record.copied else record.result.curve)
+            candidate = record.candidate
+            self._leave(candidate.number, candidate.model, [] if record.copied else record.result.curve)
 
-    def _leave(self, number: int, curve: Curve) -> None:
+    def _leave(self, number: int, model: Model, curve: Curve) -> None:
         for scores in self._scores.values():
-            scores.enter(number, curve)
+            scores.enter(number, model, curve)
 
     def curve(self, job: Job) -> Curve:
         """Return the curve of an open `job` as of its last rung; empty where it came to none in this session."""

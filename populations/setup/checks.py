@@ -19,6 +19,7 @@ from evaluate.job import DataSpec, Recipe
 from evaluate.metrics import goals_of, objectives, sealed
 from populations.run_folder.retention import KEPT
 from populations.search.racing import rungs_of
+from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
 from populations.setup.flags import MODES, Flags, SpaceFlags, spelled
 from populations.strategies import strategy_class
@@ -44,7 +45,7 @@ RANGES = {
 OF_SEARCHES = (
     *(field.name for field in fields(SpaceFlags)),
     *("strategy", "population", "offspring", "generations", "mutation_rate"),
-    *("deterministic", "racing", "rungs", "inherit"),
+    *("deterministic", "racing", "rungs", "rung_score", "inherit"),
 )
 
 
@@ -110,6 +111,11 @@ def _check_words(asked: Flags, given: Collection[str]) -> None:
         raise BadInput(f"--val-size: {size!r}; expected a number of images of at least 1, auto or all")
     if asked.run.keep not in KEPT:
         raise BadInput(f"--keep: {asked.run.keep!r}; expected {', '.join(KEPT[:-1])} or {KEPT[-1]}")
+    judged = asked.evolution.rung_score
+    if judged not in RUNG_SCORES:
+        raise BadInput(
+            f"--rung-score: unknown {judged!r}{did_you_mean(judged, RUNG_SCORES)}; one of {', '.join(RUNG_SCORES)}"
+        )
     if asked.run.run is not None and not asked.run.run.strip():
         raise BadInput(f"--run: {asked.run.run!r} names no folder; name one, or leave it out")
     names = [name.strip() for name in asked.evolution.objectives.split(",")]
@@ -170,6 +176,8 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
         )
     if evolution.rungs is not None and not evolution.racing:
         raise BadInput(f"--rungs: {evolution.rungs} goes with --racing, not with --no-racing")
+    if "rung_score" in typed and not evolution.racing:
+        raise BadInput(f"--rung-score: {evolution.rung_score} goes with --racing, not with --no-racing")
     chosen = strategy_class(evolution.strategy)
     if not chosen.races and "racing" in typed and evolution.racing:
         raise BadInput(

@@ -20,6 +20,7 @@ from populations.record import Candidate
 from populations.run_folder.folder import create_next_run, create_run, note_session, read_json, write_json
 from populations.run_folder.store import Plan, Store
 from populations.search.racing import Race, rungs_of
+from populations.search.rung_scores import RUNG_SCORES
 from populations.search.schedule import Schedule
 from populations.setup.beginning import network_of
 from populations.setup.config import Config
@@ -90,11 +91,12 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
             screen.line(f"{said}: on an untrained network; one on which it does fails")
     raced = evolution.racing and not asked and not evolution.family and not config.weights_file
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
+    race = Race(rungs, evolution.population, RUNG_SCORES[evolution.rung_score])
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
     if own := _asked_recipe(asked):
         own = dataclasses.replace(own, precision=place.precision(own.precision)[0])
     trained = dataclasses.replace(plan, recipe=own or recipe)
-    return Composed(place, plan, Work(breeding, trained, data, Race(rungs, evolution.population)), milliseconds)
+    return Composed(place, plan, Work(breeding, trained, data, race), milliseconds)
 
 
 def _asked_recipe(asked: Sequence[Candidate]) -> Recipe | None:

@@ -17,6 +17,7 @@ from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
 from evaluate.metrics import OBJECTIVES
+from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
 from populations.strategies import STRATEGIES
 from populations.strategies.confirmation import LONGER, SEEDS
@@ -83,8 +84,9 @@ class EvolutionFlags:
     re_evaluate: bool = flag(False, "train a graph again although it was scored before")
     seed: int = flag(0, "of the search; children and trainings derive theirs from it")
     deterministic: bool = flag(False, "of aging: breed as if results came in order of number", before=False)
-    racing: bool = flag(True, "stop trainings whose val_accuracy at a rung is not in the best third; never with nsga2", before=False)
+    racing: bool = flag(True, "stop trainings whose score at a rung (--rung-score) is not in the best third; never with nsga2", before=False)
     rungs: str | None = flag(None, "epochs after which racing judges [default: a ninth and a third of them]", before=None)
+    rung_score: str = flag("smoothed", f"by what racing judges: {_or([f'{name} ({score.what})' for name, score in RUNG_SCORES.items()])}", before="accuracy")
     confirm: int = flag(0, f"in the end train so many of the best {SEEDS} times more, on fresh seeds and {LONGER} times as long, and let the mean decide", search=False, before=0)
     inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch", before=False)
 
