@@ -12,7 +12,7 @@ function render(data) {
   const names = data.runs.map((run) => run.name);
   document.title = `${names.join(", ")} – report`;
   at("title").textContent = names.join(", ");
-  at("made").textContent = `${written("", page.networks.count)} networks; told ${data.made.slice(0, 16).replace("T", " ")} UTC. `
+  at("made").textContent = `${written("", page.networks.count)} networks; as of ${data.made.slice(0, 16).replace("T", " ")} UTC. `
     + "Point at a network for its facts, click it to open it; the table of models opens them by keyboard.";
   drawRuns(data);
   chooseBlocks(names);
