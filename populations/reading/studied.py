@@ -1,0 +1,31 @@
+"""What studies have found of a run: tables in `RUN/studies/NAME`, read again. No torch."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cgp.errors import BadInput, did_you_mean
+
+_STUDIES = "studies"
+
+
+def folder_of(run: Path, study: str) -> Path:
+    """Return where what `study` finds of `run` is."""
+    return run / _STUDIES / study
+
+
+def studied(run: Path) -> list[str]:
+    """Return the names of the studies that have found something of `run`, in order."""
+    return sorted({path.parent.name for path in (run / _STUDIES).glob("*/*.csv")})
+
+
+def study(run: Path, name: str) -> dict[str, pd.DataFrame]:
+    """Return the tables that the study `name` has made of `run`, by name. Raises BadInput where there is none."""
+    paths = sorted(folder_of(run, name).glob("*.csv"))
+    if not paths:
+        known = studied(run)
+        raise BadInput(
+            f"{run}: was not asked by the study {name!r}{did_you_mean(name, known)}; found {', '.join(known) or 'none'}"
+            f" (ask: python -m studies {name} {run})"
+        )
+    return {path.stem: pd.read_csv(path) for path in paths}

@@ -1,0 +1,84 @@
+"""python -m studies NAME RUN: questions to the models of a run."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from cgp.errors import BadInput
+from populations.search.asking import add_session_flags
+from populations.search.stop import Stopped
+from populations.terminal.programs import OneLineParser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask a question and return the exit code.
+
+    0: answered, 1: nothing could be measured, 2: bad input, or a disk that gives up (one line on stderr), 130:
+    stopped.
+    """
+    try:
+        arguments = parser().parse_args(argv)
+        code: int = arguments.command(arguments)
+    except BrokenPipeError:  # as in `... | head`
+        sys.stderr.close()
+        return 0
+    except (BadInput, OSError) as error:
+        print(f"studies: error: {error}", file=sys.stderr)
+        return 2
+    except Stopped:
+        print("stopped at once; the same command goes on", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all studies."""
+    made = OneLineParser(prog="studies", description="Ask questions of populations.")
+    studies = made.add_subparsers(required=True, metavar="STUDY", parser_class=OneLineParser)
+    for add in _ADDED:
+        add(studies)
+    return made
+
+
+def _add_spectra(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    spectra = studies.add_parser("spectra", help="how many directions the channels of each convolution use")
+    _with_models(spectra)
+    spectra.add_argument("--samples", type=int, metavar="N", help="test images, evenly spaced [default: all]")
+    spectra.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SHARE",
+        help="count singular values above this share of a layer's largest [default: a hundredth]",
+    )
+    spectra.set_defaults(command=_command_of("spectra"))
+
+
+_ADDED = (_add_spectra,)
+
+
+def _with_models(study: OneLineParser) -> None:
+    """Add the run, which of its models are asked about, where that is computed, and in which form it is shown."""
+    study.add_argument("run", type=Path, help="run folder")
+    named = "beginnings of ids, or best [default: all]"
+    study.add_argument("--models", nargs="+", default=[], metavar="MODEL", help=named)
+    study.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
+    add_session_flags(study)
+    study.add_argument("--format", choices=("table", "csv", "json"), default="table")
+
+
+def _command_of(module: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports its study when it is called: torch takes seconds."""
+
+    def command(arguments: argparse.Namespace) -> int:
+        code: int = import_module(f"studies.{module}").ask(arguments)
+        return code
+
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(main())
