@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from cgp.errors import BadInput
-from cgp.model import Model
 from cgp.network import build
 from populations.plotting.drawn import legend, whole_numbers
 from populations.plotting.style import BLUE, QUIET, VERMILION
@@ -45,11 +44,10 @@ def ask(arguments: argparse.Namespace) -> int:
     given = {} if arguments.threshold is None else {"threshold": arguments.threshold}
     options = {step: {"samples": step} | given for step in ladder}
     wanted = [*((name, options[samples]) for name in found.models["id"]), *((best, options[step]) for step in ladder)]
-    widest = max(_widest(found.run.model(name).model) for name in found.models["id"])
+    widest = _widest(found, samples)
     if samples < _FEW * widest:
-        screen.line(
-            f"{samples} samples are fewer than {_FEW} for each of {widest} channels: small values are too small"
-        )
+        said = f"{samples} samples are fewer than {_FEW} for each of {widest} channels"
+        screen.line(f"{said}: small singular values come out too small")
     tables = measurements(found, NAME, wanted, screen)
     if tables is None:
         return stopped(screen)
@@ -57,9 +55,8 @@ def ask(arguments: argparse.Namespace) -> int:
         screen.line("nothing was measured")
         return 1
     layers = layers_of(tables[0])
-    by_samples = pd.concat([layers_of(table[table["id"] == best]) for table in tables]).sort_values(
-        ["samples", "layer"]
-    )
+    by_samples = pd.concat([layers_of(table[table["id"] == best]) for table in tables])
+    by_samples = by_samples.sort_values(["samples", "layer"])
     tenths = by_tenth(layers)
     name = layers["function_set"].iloc[0]
     pictures = {
@@ -77,20 +74,24 @@ def _samples(found: Asked, wanted: int | None) -> int:
     samples = there if wanted is None else wanted
     if samples > there:
         raise BadInput(f"--samples: {samples}; there are {there} test images")
-    for identity in found.models["id"]:
-        channels = _widest(found.run.model(identity).model)
-        if samples < channels:
-            said = f"--samples: {samples} are fewer than the {channels} channels of a layer of {identity}"
-            raise BadInput(
-                f"{said}, so that most values are rounding; expected at least {channels}, better 4 times that"
-            )
+    if samples < 2:
+        raise BadInput(f"--samples: {samples}; expected at least 2, better {_FEW} for each channel")
     return samples
 
 
-def _widest(model: Model) -> int:
-    with torch.device("meta"):  # shapes alone
-        network = build(model)
-    return max((module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d)), default=1)
+def _widest(found: Asked, samples: int) -> int:
+    """Return the most channels of a convolution. Raises BadInput where one has more than there are `samples`."""
+    widest = 1
+    for identity in found.models["id"]:
+        with torch.device("meta"):  # shapes alone
+            network = build(found.run.model(identity).model)
+        convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+        channels = max((module.out_channels for module in convolutions), default=1)
+        if samples < channels:
+            said = f"--samples: {samples} are fewer than the {channels} channels of a convolution of {identity}"
+            raise BadInput(f"{said}, whose other singular values are rounding; expected at least {_FEW * channels}")
+        widest = max(widest, channels)
+    return widest
 
 
 def layers_of(wide: pd.DataFrame) -> pd.DataFrame:
@@ -136,8 +137,10 @@ def _draw_layers(layers: pd.DataFrame, name: str, panels: "list[Axes]") -> None:
 
 def _draw_samples(layers: pd.DataFrame, panels: "list[Axes]") -> None:
     rank, ratio = panels
+    label = "a convolution"
     for _, own in layers.groupby("layer", sort=False):
-        rank.plot(own["samples"], own["effective_rank"], ".-", color=QUIET, linewidth=0.6, markersize=3)
+        rank.plot(own["samples"], own["effective_rank"], ".-", color=QUIET, linewidth=0.6, markersize=3, label=label)
+        label = "_"  # once is enough
         ratio.plot(
             own["samples"],
             (own["median"] / own["largest"]).clip(lower=1e-18),
@@ -153,7 +156,7 @@ def _draw_samples(layers: pd.DataFrame, panels: "list[Axes]") -> None:
         [min(step - 1, widest) for step in steps],
         "--",
         color=VERMILION,
-        label="most there can be: samples - 1",
+        label="samples - 1",
     )
     rank.set(xlabel="samples", ylabel="effective rank", xscale="log", yscale="log")
     legend(rank)

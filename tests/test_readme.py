@@ -4,13 +4,15 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import populations.__main__ as cli
+import studies.__main__ as asking
 from cgp.features import FeatureNetwork
 from cgp.network import Network
-from harness import ROOT, TINY, make_images, populations, program
+from harness import ROOT, TINY, make_images, populations, program, studies
 from populations.setup.config import parse
 from populations.setup.flags import FLAGS
 from test_finetune import grey_images
@@ -27,6 +29,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
 )
+STUDIES = ("spectra",)
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]
 
@@ -50,7 +53,10 @@ def test_the_readme_has_commands() -> None:
 @pytest.mark.parametrize("line", list(dict.fromkeys(ON_A_RUN)))
 def test_commands_on_a_run(line: str, folder: Path) -> None:
     words = shlex.split(line)
-    done = program(*words[2:], cwd=folder) if words[1] == "evolve.py" else populations(*words[3:], cwd=folder)
+    if words[1] == "evolve.py":
+        done = program(*words[2:], cwd=folder)
+    else:
+        done = {"populations": populations, "studies": studies}[words[2]](*words[3:], cwd=folder)
     assert done.returncode == 0, done.stderr
 
 
@@ -113,7 +119,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     assert config == values | unset
 
 
-def test_every_command_of_populations_is_in_the_readme() -> None:
-    for command in ON_RUNS:
-        assert f"python -m populations {command}" in TEXT
-        assert re.search(rf"^    {command}\s", cli.parser().format_help(), re.MULTILINE)
+@pytest.mark.parametrize(("package", "names"), [(cli, ON_RUNS), (asking, STUDIES)])
+def test_every_command_is_in_the_readme(package: ModuleType, names: tuple[str, ...]) -> None:
+    for name in names:
+        assert f"python -m {package.__package__} {name}" in TEXT
+        assert re.search(rf"^    {name}\s", package.parser().format_help(), re.MULTILINE)

@@ -62,9 +62,8 @@ def measure_models(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--measure: unknown {arguments.measure!r}{hint}; one of {', '.join(MEASURES)}")
     models = arguments.models or ["best"]
     screen = Screen(aside=arguments.format != "table")
-    if not measure(
-        load(arguments.run), arguments.measure, [(model, {}) for model in models], session_flags(arguments), screen
-    ):
+    wanted: list[Wanted] = [(model, {}) for model in models]
+    if not measure(load(arguments.run), arguments.measure, wanted, session_flags(arguments), screen):
         screen.line("stopped; the same command goes on")
         return 130
     run = load(arguments.run)

@@ -24,8 +24,6 @@ def study(run: Path, name: str) -> dict[str, pd.DataFrame]:
     paths = sorted(folder_of(run, name).glob("*.csv"))
     if not paths:
         known = studied(run)
-        raise BadInput(
-            f"{run}: was not asked by the study {name!r}{did_you_mean(name, known)}; found {', '.join(known) or 'none'}"
-            f" (ask: python -m studies {name} {run})"
-        )
+        found = f"{did_you_mean(name, known)}; found {', '.join(known) or 'none'}"
+        raise BadInput(f"{run}: has no study {name!r}{found} (ask: python -m studies {name} {run})")
     return {path.stem: pd.read_csv(path) for path in paths}
