@@ -96,7 +96,7 @@ def by_part(wide: pd.DataFrame, parts: Sequence[str]) -> pd.DataFrame:
 
     `parts` names the columns of what stands in the brackets; numbers become numbers. Other metrics are left out.
     """
-    named = {name: re.fullmatch(r"(\w+)\[(.+)\]", name) for name in wide}
+    named = {name: re.fullmatch(r"(\w+)\[(.+)\]", name) for name in map(str, wide)}
     metrics = {name: found for name, found in named.items() if found}
     long = wide.melt([*OF_MODELS], list(metrics), "metric")
     long = long.dropna(subset="value")

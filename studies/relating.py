@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ def means(table: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.D
     The deviation is that of a sample, empty for one row.
     """
     groups = table.groupby(list(by), sort=False)
-    columns = {"n": groups.size()}
+    columns: dict[str, Any] = {"n": groups.size()}
     for name in values:
         columns |= {name: groups[name].mean(), f"{name}_sd": groups[name].std()}
     return pd.DataFrame(columns).reset_index()

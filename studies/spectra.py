@@ -8,6 +8,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -110,7 +111,7 @@ def layers_of(wide: pd.DataFrame) -> pd.DataFrame:
 
 def by_tenth(layers: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each tenth of the relative depth: n layers, and means of what is `above`, ranks and shares."""
-    tenth = (layers["relative_depth"] * 10).apply("ceil").clip(1, 10).astype("int64") if len(layers) else []
+    tenth = np.ceil(layers["relative_depth"] * 10).astype("int64")
     return means(
         layers.assign(tenth=tenth).sort_values("tenth"),
         ["function_set", "tenth"],

@@ -26,8 +26,8 @@ class Covariance:
     @classmethod
     def empty(cls, channels: int, device: torch.device) -> "Covariance":
         """Return that of no vectors."""
-        kind = {"dtype": torch.float64, "device": device}
-        return cls(torch.zeros(channels, **kind), torch.zeros(channels, channels, **kind))
+        mean = torch.zeros(channels, dtype=torch.float64, device=device)
+        return cls(mean, torch.outer(mean, mean))
 
     def add(self, batch: Tensor) -> None:
         """Take in vectors, (count, channels) in float64."""

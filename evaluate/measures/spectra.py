@@ -43,7 +43,7 @@ def effective_rank(values: Tensor) -> float:
     if not values.sum() > 0:
         return 0.0
     shares = values / values.sum()
-    return torch.special.entr(shares).sum().exp().item()
+    return float(torch.special.entr(shares).sum().exp())
 
 
 def spaced(count: int, wanted: int) -> list[int]:
