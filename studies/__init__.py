@@ -5,5 +5,6 @@ asking      which models are asked about, and how: through the pool and the jour
 landing     tables and pictures, into the folder of the run
 relating    figures with their n and spread: means, rank correlations
 
+corruptions  what noise, blur, weather and compression do
 spectra     how many directions each convolution uses     <- a new study goes here
 """

@@ -57,7 +57,17 @@ def _add_spectra(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     spectra.set_defaults(command=_command_of("spectra"))
 
 
-_ADDED = (_add_spectra,)
+def _add_corruptions(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    corruptions = studies.add_parser("corruptions", help="what noise, blur, weather and compression do to networks")
+    _with_models(corruptions)
+    corruptions.add_argument("--images", type=int, metavar="N", help="test images, evenly spaced [default: all]")
+    corruptions.add_argument(
+        "--files", type=Path, metavar="DIR", help="CIFAR-10-C: NAME.npy and labels.npy [default: computed]"
+    )
+    corruptions.set_defaults(command=_command_of("corruptions"))
+
+
+_ADDED = (_add_spectra, _add_corruptions)
 
 
 def _with_models(study: OneLineParser) -> None:

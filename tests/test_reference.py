@@ -38,7 +38,7 @@ COMMANDS = (
 )
 
 
-STUDIES = ("spectra",)
+STUDIES = ("spectra", "corruptions")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])

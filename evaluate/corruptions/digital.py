@@ -103,7 +103,7 @@ def _sheared(x: Tensor, reach: float, generator: torch.Generator) -> Tensor:
     before = torch.tensor([(height // 2 + down, width // 2 + right, 1.0) for down, right in corners], device=x.device)
     after = before[None, :, :2] + uniform(x, (len(x), 3, 2), -reach, reach, generator)
     after = torch.cat([after, torch.ones_like(after[..., :1])], -1)
-    back = torch.linalg.solve(after, before[None, :, :2].expand(len(x), -1, -1))  # (n, 3, 2): where a pixel comes from
+    back = torch.linalg.solve(after, before[None, :, :2].expand(len(x), -1, -1))  # where a pixel comes from
     rows, columns = places(x)
     from_rows, from_columns = (
         back[:, 0, n, None, None] * rows + back[:, 1, n, None, None] * columns + back[:, 2, n, None, None]

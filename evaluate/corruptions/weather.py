@@ -8,7 +8,7 @@ from evaluate.corruptions.sampling import moved, normal, plasma, scale, smooth, 
 _FOG = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))  # strength, decay
 _FROST = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))  # of the image, of the frost
 _RIDGES = 1.5  # decay of the field whose ridges are the frost's
-_SNOW = (  # mean, standard deviation, zoom, threshold, radius and standard deviation of the motion, share of the image
+_SNOW = (  # mean, standard deviation, zoom, threshold, radius and deviation of the motion, share of the image
     (0.1, 0.2, 1.0, 0.6, 8, 3, 0.95),
     (0.1, 0.2, 1.0, 0.5, 10, 4, 0.9),
     (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
