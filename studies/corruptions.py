@@ -3,7 +3,7 @@
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -86,13 +86,14 @@ def _check_files(folder: Path, data: Data) -> None:
 
 def _opened(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
     try:
-        return np.load(path, mmap_mode="r")
+        stored: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = np.load(path, mmap_mode="r")
     except FileNotFoundError as error:
         raise BadInput(
-            f"--files: {path} is not there; expected a file for each of 19 corruptions, and labels.npy"
+            f"--files: {path} is not there; expected one for each of 19 corruptions, and labels.npy"
         ) from error
     except (OSError, EOFError, ValueError) as error:
         raise BadInput(f"--files: {path}: no array of numpy ({error})") from error
+    return stored
 
 
 def cells_of(wide: pd.DataFrame) -> pd.DataFrame:
@@ -126,10 +127,10 @@ def against_depth(networks: pd.DataFrame) -> pd.DataFrame:
 def _draw_corruptions(table: pd.DataFrame, panels: "list[Axes]") -> None:
     (axes,) = panels
     table = table.sort_values("relative")
-    look = {"color": LINE, "edgecolor": INK, "linewidth": 0.4, "error_kw": {"linewidth": 0.6}}
+    look: dict[str, Any] = {"color": LINE, "edgecolor": INK, "linewidth": 0.4, "error_kw": {"linewidth": 0.6}}
     axes.barh(table["corruption"].str.replace("_", " "), table["relative"], xerr=table["relative_sd"], **look)
     networks = int(table["n"].max())
-    axes.set(xlabel=f"accuracy, of that on clean images (mean and sd of {networks:,} networks)")
+    axes.set(xlabel=f"corrupted / clean (mean and sd of {networks:,} networks)")
     axes.tick_params(axis="y", labelsize=5)
     axes.grid(visible=False, axis="y")
 

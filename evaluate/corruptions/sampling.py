@@ -38,7 +38,7 @@ def smooth(x: Tensor, sd: float, truncate: float = 4.0) -> Tensor:
 
 
 def sampled(x: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tensor:
-    """Return the pixels of `x` at `rows` and `columns`, (n, h, w): bilinear between them, `padding` beyond the edge."""
+    """Return the pixels of `x` at `rows` and `columns`, (n, h, w): bilinear, and `padding` beyond the edge."""
     height, width = x.shape[-2:]
     grid = torch.stack([2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1], -1)
     return functional.grid_sample(x, grid, padding_mode=padding, align_corners=True)
@@ -60,7 +60,7 @@ def zoomed(x: Tensor, factor: float) -> Tensor:
 
 
 def moved(x: Tensor, radius: float, sd: float, degrees: Tensor) -> Tensor:
-    """Blur each image along a line of its own, at `degrees` (n,): a one-sided Gaussian, 2 `radius` + 1 pixels long."""
+    """Blur each image along a line of its own, at `degrees` (n,): a Gaussian to one side, 2 `radius` + 1 long."""
     taps = 2 * round(radius) + 1
     weights = [math.exp(-0.5 * (tap / max(sd, 1e-3)) ** 2) for tap in range(taps)]
     angle = torch.deg2rad(degrees)[:, None, None]
