@@ -67,7 +67,16 @@ def _add_corruptions(studies: "argparse._SubParsersAction[OneLineParser]") -> No
     corruptions.set_defaults(command=_command_of("corruptions"))
 
 
-_ADDED = (_add_spectra, _add_corruptions)
+def _add_forgetting(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    forgetting = studies.add_parser("forgetting", help="what networks forget of some classes when they learn others")
+    _with_models(forgetting)
+    forgetting.add_argument("--split", default="5+5", metavar="A+B", help="classes, first and next [default: 5+5]")
+    forgetting.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
+    forgetting.add_argument("--epochs", type=int, metavar="N", help="epochs of each half [default: the run's]")
+    forgetting.set_defaults(command=_command_of("forgetting"))
+
+
+_ADDED = (_add_spectra, _add_corruptions, _add_forgetting)
 
 
 def _with_models(study: OneLineParser) -> None:

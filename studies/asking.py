@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
+from torch import nn
 
 from cgp.errors import BadInput
+from cgp.network import build
 from evaluate.data.splits import Data
 from evaluate.data.splits import load as load_images
 from evaluate.files import BEST
@@ -21,6 +24,9 @@ from populations.terminal.screen import Screen
 
 #: What is told of a model in every table of a study.
 OF_MODELS = ["id", "function_set", "depth", "conv_layers", "val_accuracy"]
+
+
+_FEW = 4  # samples a channel, below which a line warns
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,26 @@ def measurements(asked: Asked, name: str, wanted: Sequence[Wanted], screen: Scre
         wide = found[found["options"] == options].pivot_table(index="model", columns="metric", values="value")
         tables.append(asked.models[OF_MODELS].merge(wide, left_on="id", right_index=True).reset_index(drop=True))
     return tables
+
+
+def require_samples(asked: Asked, samples: int, what: str, screen: Screen) -> None:
+    """Raise BadInput where a convolution has more channels than there are `samples`; say so where they are few.
+
+    A covariance of fewer samples than channels has a rank below its size: its other values are rounding.
+    """
+    widest, its = 1, ""
+    for identity in asked.models["id"]:
+        with torch.device("meta"):  # shapes alone
+            network = build(asked.run.model(identity).model)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and module.out_channels > widest:
+                widest, its = module.out_channels, identity
+    if samples < widest:
+        said = f"{what} are fewer than the {widest} channels of a convolution of {its}"
+        raise BadInput(f"{said}, whose other singular values are rounding; expected at least {_FEW * widest}")
+    if samples < _FEW * widest:
+        said = f"{samples} samples are fewer than {_FEW} for each of {widest} channels"
+        screen.line(f"{said}: small singular values come out too small")
 
 
 def by_part(wide: pd.DataFrame, parts: Sequence[str]) -> pd.DataFrame:

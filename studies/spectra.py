@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
 from cgp.errors import BadInput
-from cgp.network import build
 from populations.plotting.drawn import legend, whole_numbers
 from populations.plotting.style import BLUE, QUIET, VERMILION
 from populations.search.asking import session_flags
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
-from studies.asking import OF_MODELS, Asked, asked, by_part, measurements, stopped
+from studies.asking import OF_MODELS, Asked, asked, by_part, measurements, require_samples, stopped
 from studies.landing import Picture, land
 from studies.relating import means
 
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "spectra"
-_FEW = 4  #: samples a channel, below which a line warns
 _LADDER = (2, 8, 32, 128, 512, 2048)  #: samples that the best model is measured with, too
 _LAYER = ["layer", "relative_depth"]
 _NUMBERS = ["largest", "mean", "median", "above", "effective_rank"]
@@ -40,15 +36,12 @@ def ask(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--threshold: {arguments.threshold}; expected a share of the largest, above 0 and below 1")
     found = asked(arguments.run, arguments.models, arguments.top, session_flags(arguments))
     samples, screen = _samples(found, arguments.samples), Screen(aside=arguments.format != "table")
+    require_samples(found, samples, f"--samples: {samples}", screen)
     best = found.models.sort_values("val_accuracy", kind="stable")["id"].iloc[-1]
     ladder = [*(step for step in _LADDER if step < samples), samples]
     given = {} if arguments.threshold is None else {"threshold": arguments.threshold}
     options = {step: {"samples": step} | given for step in ladder}
     wanted = [*((name, options[samples]) for name in found.models["id"]), *((best, options[step]) for step in ladder)]
-    widest = _widest(found, samples)
-    if samples < _FEW * widest:
-        said = f"{samples} samples are fewer than {_FEW} for each of {widest} channels"
-        screen.line(f"{said}: small singular values come out too small")
     tables = measurements(found, NAME, wanted, screen)
     if tables is None:
         return stopped(screen)
@@ -76,23 +69,8 @@ def _samples(found: Asked, wanted: int | None) -> int:
     if samples > there:
         raise BadInput(f"--samples: {samples}; there are {there} test images")
     if samples < 2:
-        raise BadInput(f"--samples: {samples}; expected at least 2, better {_FEW} for each channel")
+        raise BadInput(f"--samples: {samples}; expected at least 2, better 4 for each channel")
     return samples
-
-
-def _widest(found: Asked, samples: int) -> int:
-    """Return the most channels of a convolution. Raises BadInput where one has more than there are `samples`."""
-    widest = 1
-    for identity in found.models["id"]:
-        with torch.device("meta"):  # shapes alone
-            network = build(found.run.model(identity).model)
-        convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-        channels = max((module.out_channels for module in convolutions), default=1)
-        if samples < channels:
-            said = f"--samples: {samples} are fewer than the {channels} channels of a convolution of {identity}"
-            raise BadInput(f"{said}, whose other singular values are rounding; expected at least {_FEW * channels}")
-        widest = max(widest, channels)
-    return widest
 
 
 def layers_of(wide: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth")
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]
 

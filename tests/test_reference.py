@@ -38,7 +38,7 @@ COMMANDS = (
 )
 
 
-STUDIES = ("spectra", "corruptions")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])

@@ -19,6 +19,7 @@ from evaluate.devices.numerics import Numerics
 from evaluate.job import DataSpec
 from evaluate.measures import MEASURES, Subject
 from evaluate.measures.channels import Covariance, covariances
+from evaluate.measures.forgetting import overlap
 from evaluate.measures.spectra import effective_rank, spaced
 from harness import ROOT, Started, assert_same_run, studies, wait_for
 from populations import load
@@ -33,7 +34,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """An untrained network on digits."""
     torch.manual_seed(0)
     images = OnDevice(load_images(DataSpec("digits", train_size=200)), "cpu")
-    return Subject(build(GRAPH).eval(), images, CPU, tmp_path_factory.mktemp("subject"))
+    return Subject(GRAPH, build(GRAPH).eval(), images, CPU, tmp_path_factory.mktemp("subject"))
 
 
 def refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +154,34 @@ def test_a_killed_study_goes_on_to_the_same_numbers(run: Path, tmp_path: Path) -
     )
 
 
+# Forgetting
+
+
+def test_leading_directions_overlap_wholly_not_at_all_or_by_half() -> None:
+    wide, other = torch.diag(torch.tensor([4.0, 4, 0, 0])).double(), torch.diag(torch.tensor([0, 0, 1.0, 1])).double()
+    assert overlap(wide, wide) == (2, pytest.approx(1))
+    assert overlap(wide, other) == (2, pytest.approx(0))
+    assert overlap(wide, torch.diag(torch.tensor([1.0, 0, 2, 0])).double()) == (2, pytest.approx(0.5))
+
+
+def test_networks_forget_what_they_learned_first(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["forgetting", str(run), *HERE, "--top", "2", "--seeds", "2", "--epochs", "3"]
+    assert cli.main(given) == 0
+    assert "accuracy on the first classes, among themselves" in capsys.readouterr().out
+    found = load(run).study("forgetting")
+    trainings, layers = found["trainings"], found["layers"]
+    assert len(trainings) == 4
+    assert trainings.groupby("id")["first_before"].nunique().max() == 2  # seeds differ
+    assert (trainings["first_after"] < 0.05).all()  # no output of theirs was asked for since
+    assert (trainings["lost"] == trainings["first_before"] - trainings["first_after"]).all()
+    assert (trainings["first_after_own"] >= trainings["first_after"]).all()
+    assert layers["overlap"].between(0, 1 + 1e-9).all()
+    assert (layers["chance"] == layers["leading"] / layers["channels"]).all()
+    known = len(load(run).measures)
+    assert cli.main(given) == 0
+    assert len(load(run).measures) == known
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -163,6 +192,9 @@ def test_a_killed_study_goes_on_to_the_same_numbers(run: Path, tmp_path: Path) -
         (("spectra", "{run}", "--top", "0"), "--top: 0; expected at least 1"),
         (("spectra", "{run}", "--top", "1", "--models", "best"), "--top: 1 chooses models, and best is one"),
         (("spectra", "{run}", "--models", "x"), "model 'x' of "),
+        (("forgetting", "{run}", "--split", "5"), "--split: '5'; expected two numbers of classes, such as 5+5"),
+        (("forgetting", "{run}", "--split", "6+5"), "--split: 6+5 are 11 classes; the images have 10"),
+        (("forgetting", "{run}", "--seeds", "0"), "--seeds: 0; expected at least 1"),
         (("spectre", "{run}"), "invalid choice: 'spectre'"),
     ],
 )

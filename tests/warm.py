@@ -109,6 +109,8 @@ if __name__ == "__main__":
     import populations.setup.composition
     import studies.__main__
     import studies.corruptions
+    import studies.depth
+    import studies.forgetting
     import studies.spectra
 
     MAIN = {

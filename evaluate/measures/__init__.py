@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluate.measures.clean import clean
 from evaluate.measures.corruptions import corruptions, robust
+from evaluate.measures.forgetting import forgetting
 from evaluate.measures.latency import latency
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
@@ -20,6 +21,7 @@ MeasureFunction = Callable[[Subject, Mapping[str, Any], np.random.Generator], Me
 MEASURES: Mapping[str, MeasureFunction] = {
     "clean": clean,
     "corruptions": corruptions,
+    "forgetting": forgetting,
     "latency": latency,
     "robust": robust,
     "spectra": spectra,
