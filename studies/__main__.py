@@ -9,7 +9,16 @@ from pathlib import Path
 from cgp.errors import BadInput
 from populations.search.asking import add_session_flags
 from populations.search.stop import Stopped
+from populations.setup.config import flag_options
+from populations.setup.flags import FLAGS
 from populations.terminal.programs import OneLineParser
+
+#: Flags of `evolve.py` that `depth` takes, too.
+OF_DEPTH = (
+    *("num_min_depth", "num_max_depth", "levels_back", "max_params", "max_flops", "seed", "dataset", "data_dir"),
+    *("image_size", "recipe", "epochs", "batch_size", "lr", "augment", "precision", "devices", "workers", "timeout"),
+    *("executor", "scheduler"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +85,23 @@ def _add_forgetting(studies: "argparse._SubParsersAction[OneLineParser]") -> Non
     forgetting.set_defaults(command=_command_of("forgetting"))
 
 
-_ADDED = (_add_spectra, _add_corruptions, _add_forgetting)
+def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    depth = studies.add_parser("depth", help="whether depth is what matters, by kind of network and size of the data")
+    depth.add_argument("--function-sets", default="vgg,resnet,densenet,inception", metavar="SETS", help="with commas")
+    depth.add_argument("--train-sizes", default="500,1000,5000,10000", metavar="SIZES", help="with commas")
+    depth.add_argument("--networks", type=int, default=20, metavar="N", help="drawn of each set [default: 20]")
+    depth.add_argument(
+        "--run", type=Path, default=Path("runs/depth"), metavar="DIR",
+        help="folder of a run for each set and size [default: runs/depth]",
+    )  # fmt: skip
+    for name in OF_DEPTH:
+        known = FLAGS[name]
+        depth.add_argument(known.spelled, **flag_options(known) | {"default": None, "dest": name})
+    _with_format(depth)
+    depth.set_defaults(command=_command_of("depth"))
+
+
+_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth)
 
 
 def _with_models(study: OneLineParser) -> None:
@@ -86,6 +111,10 @@ def _with_models(study: OneLineParser) -> None:
     study.add_argument("--models", nargs="+", default=[], metavar="MODEL", help=named)
     study.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
     add_session_flags(study)
+    _with_format(study)
+
+
+def _with_format(study: OneLineParser) -> None:
     study.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 

@@ -1,7 +1,7 @@
 """Is depth what matters? One population is drawn of each function set and trained at every size of training data.
 
 Each set and size is a search of its own, `DIR/SET-SIZE`: networks drawn at random with the same seed, so the same
-genomes and the same seeds of training, none bred and none stopped early. They resume, replay and are looked at as any.
+genomes and the same seeds of training, none bred and none stopped early. They resume and replay as any.
 """
 
 import argparse
@@ -47,6 +47,7 @@ SOURCE_MEANS = {
 }
 #: ... and Spearman's correlation of accuracy and depth.
 SOURCE_SPEARMAN = {("resnet", 500): -0.52, ("resnet", 25000): -0.14}
+_Kind = tuple[str, int]  # a function set, and how many training images
 _KEY = ["function_set", "train_size"]
 _SMOOTHED = 5  # a line is the mean over a fifth of the networks around each
 
