@@ -13,10 +13,22 @@ from populations.setup.config import flag_options
 from populations.setup.flags import FLAGS
 from populations.terminal.programs import OneLineParser
 
-#: Flags of `evolve.py` that `depth` takes, too.
-OF_DEPTH = (
+# Flags of `evolve.py` that `depth` takes, too.
+_OF_DEPTH = (
     *("num_min_depth", "num_max_depth", "levels_back", "max_params", "max_flops", "seed", "dataset", "data_dir"),
-    *("image_size", "recipe", "epochs", "batch_size", "lr", "augment", "precision", "devices", "workers", "timeout"),
+    *(
+        "val_size",
+        "image_size",
+        "recipe",
+        "epochs",
+        "batch_size",
+        "lr",
+        "augment",
+        "precision",
+        "devices",
+        "workers",
+        "timeout",
+    ),
     *("executor", "scheduler"),
 )
 
@@ -94,11 +106,12 @@ def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
         "--run", type=Path, default=Path("runs/depth"), metavar="DIR",
         help="folder of a run for each set and size [default: runs/depth]",
     )  # fmt: skip
-    for name in OF_DEPTH:
+    for name in _OF_DEPTH:
         known = FLAGS[name]
-        depth.add_argument(known.spelled, **flag_options(known) | {"default": None, "dest": name})
+        given = {"default": "all" if name == "val_size" else None, "dest": name}  # the same images at every size
+        depth.add_argument(known.spelled, **flag_options(known) | given)
     _with_format(depth)
-    depth.set_defaults(command=_command_of("depth"))
+    depth.set_defaults(command=_command_of("depth"), passed=_OF_DEPTH)
 
 
 _ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth)

@@ -5,6 +5,7 @@ genomes and the same seeds of training, none bred and none stopped early. They r
 """
 
 import argparse
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,6 @@ from populations.setup.config import Config, parse
 from populations.setup.flags import words_of
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
-from studies.__main__ import OF_DEPTH
 from studies.asking import stopped
 from studies.landing import Picture, land
 from studies.relating import means, spearman
@@ -93,11 +93,11 @@ def _sizes(text: str) -> list[int]:
 def _configs(
     arguments: argparse.Namespace, sets: list[str], sizes: list[int]
 ) -> Iterator[tuple[tuple[str, int], Config]]:
-    given = words_of({name: getattr(arguments, name) for name in OF_DEPTH})
+    given = words_of({name: getattr(arguments, name) for name in arguments.passed})
     for name in sets:
         for size in sizes:
             folder = arguments.run / f"{name}-{size}"
-            own = {"function_set": name, "train_size": size, "val_size": "all", "population": arguments.networks}
+            own = {"function_set": name, "train_size": size, "population": arguments.networks}
             drawn = {"strategy": "random", "generations": 1, "racing": False, "objectives": "val_accuracy"}
             where = ["--resume" if (folder / "config.json").exists() else "--run", str(folder)]
             yield (name, size), parse([*where, *words_of(own | drawn), *given])
@@ -123,7 +123,7 @@ def means_of(networks: pd.DataFrame) -> pd.DataFrame:
     table = means(networks, _KEY, ["val_accuracy"])
     best = networks.groupby(_KEY, sort=False)["val_accuracy"].max().rename("best").reset_index()
     keys = zip(table["function_set"], table["train_size"], strict=True)
-    return table.merge(best, on=_KEY).assign(source=[SOURCE_MEANS.get(key) for key in keys])
+    return table.merge(best, on=_KEY).assign(source=[SOURCE_MEANS.get(key, math.nan) for key in keys])
 
 
 def ranks_of(networks: pd.DataFrame) -> pd.DataFrame:
@@ -136,7 +136,9 @@ def ranks_of(networks: pd.DataFrame) -> pd.DataFrame:
         rank = spearman(own["conv_layers"], own["val_accuracy"])
         rank |= {"n": len(own)}
         rows.append(
-            {"function_set": name, "train_size": size} | rank | {"source_spearman": SOURCE_SPEARMAN.get((name, size))}
+            {"function_set": name, "train_size": size}
+            | rank
+            | {"source_spearman": SOURCE_SPEARMAN.get((name, size), math.nan)}
         )
     return pd.DataFrame(rows)
 

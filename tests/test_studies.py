@@ -23,6 +23,8 @@ from evaluate.measures.forgetting import overlap
 from evaluate.measures.spectra import effective_rank, spaced
 from harness import ROOT, Started, assert_same_run, studies, wait_for
 from populations import load
+from populations.reading.studied import study
+from studies.depth import SOURCE_MEANS, SOURCE_SPEARMAN, means_of
 from studies.relating import means, spearman
 
 HERE = ("--executor", "serial")
@@ -182,6 +184,55 @@ def test_networks_forget_what_they_learned_first(run: Path, capsys: pytest.Captu
     known = len(load(run).measures)
     assert cli.main(given) == 0
     assert len(load(run).measures) == known
+
+
+# Depth
+
+
+def test_the_same_networks_are_trained_at_every_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--num-min-depth", "1", "--num-max-depth", "3", "--epochs", "1", "--precision", "fp32", *HERE]
+    sets = ["--function-sets", "vgg,resnet", "--train-sizes", "60,30", "--networks", "4", "--val-size", "40"]
+    given = ["depth", *sets, *small, "--run", str(tmp_path / "d")]
+    assert cli.main(given) == 0
+    tables = study(tmp_path / "d", "depth")
+    networks = tables["networks"]
+    assert list(tables["means"]["train_size"]) == [30, 60, 30, 60]
+    for name in ("vgg", "resnet"):
+        small_run, large = (load(tmp_path / "d" / f"{name}-{size}") for size in (30, 60))
+        assert small_run.models[["id", "seed", "params"]].equals(large.models[["id", "seed", "params"]])
+        assert len(networks[networks["function_set"] == name]) == 2 * small_run.models["same_as"].isna().sum()
+        assert (tmp_path / "d" / "studies" / "depth" / f"{name}.png").exists()
+    assert tables["means"]["source"].isna().all()  # which used other sizes
+    before = {path: path.read_bytes() for path in (tmp_path / "d").glob("*/snapshots/*")}
+    capsys.readouterr()
+    assert cli.main([*given, "--format", "csv"]) == 0  # all is known
+    assert capsys.readouterr().out.startswith("function_set,train_size,n,")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_source_is_quoted_to_the_digit() -> None:
+    rows = [(name, size, 0.5) for name, size in SOURCE_MEANS]
+    table = means_of(pd.DataFrame(rows, columns=["function_set", "train_size", "val_accuracy"]))
+    assert list(table[table["function_set"] == "resnet"]["source"]) == [0.338, 0.424, 0.569, 0.644, 0.740]
+    assert list(table[table["function_set"] == "densenet"]["source"]) == [0.300, 0.367, 0.517, 0.582, 0.675]
+    assert SOURCE_SPEARMAN == {("resnet", 500): -0.52, ("resnet", 25000): -0.14}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--networks", "0"), "--networks: 0; expected at least 1"),
+        (("--train-sizes", "many"), "--train-sizes: 'many'; expected numbers of images with commas"),
+        (("--train-sizes", "100,2000"), "--train-size: 2000; digits has 1079 training images"),
+        (("--function-sets", "vgg,resnt"), "resnt"),
+        (("--epochs", "0"), "--epochs: 0; expected at least 1"),
+    ],
+)
+def test_a_population_that_cannot_be_is_one_line(
+    flags: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(["depth", "--run", str(tmp_path / "d"), *flags], said, capsys)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
