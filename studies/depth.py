@@ -132,14 +132,11 @@ def ranks_of(networks: pd.DataFrame) -> pd.DataFrame:
     Columns: function_set, train_size, spearman, low, high, n, and source_spearman, where the source gave one.
     """
     rows = list[dict[str, object]]()
-    for (name, size), own in networks.groupby(_KEY, sort=False):
-        rank = spearman(own["conv_layers"], own["val_accuracy"])
-        rank |= {"n": len(own)}
-        rows.append(
-            {"function_set": name, "train_size": size}
-            | rank
-            | {"source_spearman": SOURCE_SPEARMAN.get((name, size), math.nan)}
-        )
+    for name, size in networks[_KEY].drop_duplicates().itertuples(index=False, name=None):
+        own = networks[(networks["function_set"] == name) & (networks["train_size"] == size)]
+        rank = spearman(own["conv_layers"], own["val_accuracy"]) | {"n": len(own)}
+        theirs = {"source_spearman": SOURCE_SPEARMAN.get((name, size), math.nan)}
+        rows.append({"function_set": name, "train_size": size} | rank | theirs)
     return pd.DataFrame(rows)
 
 

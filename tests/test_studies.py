@@ -169,14 +169,14 @@ def test_leading_directions_overlap_wholly_not_at_all_or_by_half() -> None:
 
 
 def test_networks_forget_what_they_learned_first(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["forgetting", str(run), *HERE, "--top", "2", "--seeds", "2", "--epochs", "3"]
+    given = ["forgetting", str(run), *HERE, "--top", "2", "--seeds", "2", "--epochs", "25"]
     assert cli.main(given) == 0
     assert "accuracy on the first classes, among themselves" in capsys.readouterr().out
     found = load(run).study("forgetting")
     trainings, layers = found["trainings"], found["layers"]
     assert len(trainings) == 4
     assert trainings.groupby("id")["first_before"].nunique().max() == 2  # seeds differ
-    assert (trainings["lost"] > 0).all()
+    assert trainings["lost"].mean() > 0.1
     assert (trainings["lost"] == trainings["first_before"] - trainings["first_after"]).all()
     assert (trainings["first_after_own"] >= trainings["first_after"]).all()
     assert layers["overlap"].between(0, 1 + 1e-9).all()
