@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from cgp.errors import BadInput
 from evaluate.data.splits import Data
 from populations.plotting.drawn import legend
-from populations.plotting.style import BLUE, QUIET, VERMILION
+from populations.plotting.style import BLUE, MANY, QUIET, VERMILION
 from populations.search.asking import session_flags
 from populations.setup.config import Config
 from populations.terminal.screen import Screen
@@ -121,7 +121,8 @@ def _draw(networks: pd.DataFrame, layers: pd.DataFrame, tenths: pd.DataFrame, pa
         accuracy.plot(networks["conv_layers"], networks[values], marker, color=ink, markersize=3, label=label)
     accuracy.set(xlabel="convolution layers", ylabel="accuracy among own classes")
     legend(accuracy, 3)
-    kept.plot(layers["relative_depth"], layers["excess"], "o", color=QUIET, markersize=2, alpha=0.5, label="a layer")
+    look: dict[str, Any] = {"color": QUIET, "markersize": 2, "alpha": 0.5, "rasterized": len(layers) > MANY}
+    kept.plot(layers["relative_depth"], layers["excess"], "o", label="a layer", **look)
     middles = (tenths["tenth"] - 0.5) / _BINS
     kept.plot(middles, tenths["excess"], "s-", color=BLUE, markersize=3, label="mean of a tenth")
     kept.axhline(0, color=VERMILION, linewidth=0.8, linestyle="--", label="chance")

@@ -6,14 +6,14 @@ the number of its samples. `samples.csv` shows that on the best of the models, a
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from cgp.errors import BadInput
 from populations.plotting.drawn import legend, whole_numbers
-from populations.plotting.style import BLUE, QUIET, VERMILION
+from populations.plotting.style import BLUE, MANY, QUIET, VERMILION
 from populations.search.asking import session_flags
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
@@ -106,9 +106,9 @@ def _draw_layers(layers: pd.DataFrame, name: str, panels: "list[Axes]") -> None:
             ("median", QUIET, "^", "median"),
         ):
             shown = layers[layers[value] > 0]
-            axes.plot(
-                shown[place], shown[value], marker, color=ink, markersize=2, alpha=0.5, markeredgewidth=0, label=said
-            )
+            look: dict[str, Any] = {"markersize": 2, "alpha": 0.5, "markeredgewidth": 0}
+            many = len(shown) > MANY
+            axes.plot(shown[place], shown[value], marker, color=ink, label=said, rasterized=many, **look)
         axes.set(xlabel=label, ylabel="singular value", yscale="log")
     whole_numbers(panels[0])
     legend(panels[0], 3)

@@ -23,7 +23,9 @@ from evaluate.measures.forgetting import overlap
 from evaluate.measures.spectra import effective_rank, spaced
 from harness import ROOT, Started, assert_same_run, studies, wait_for
 from populations import load
+from populations.figures.chosen import named
 from populations.reading.studied import study
+from populations.report.data import gathered
 from studies.depth import SOURCE_MEANS, SOURCE_SPEARMAN, means_of
 from studies.relating import means, spearman
 
@@ -133,6 +135,12 @@ def test_a_study_lands_as_tables_and_pictures(run: Path, capsys: pytest.CaptureF
     assert found["samples"]["samples"].min() == 2
     assert {path.suffix for path in (run / "studies" / "spectra").iterdir()} == {".csv", ".png", ".svg"}
     assert f"tables and pictures: {run / 'studies' / 'spectra'}" in said
+    shown = gathered(named([run]))["studies"]
+    assert [(one["run"], one["study"], one["picture"]) for one in shown] == [
+        ("r", "spectra", "samples"),
+        ("r", "spectra", "spectra"),
+    ]
+    assert all("</svg>" in one["svg"] for one in shown)
     measured = len(load(run).measures)
     assert cli.main(["spectra", str(run), *HERE, "--top", "3", "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("function_set,tenth,n,")

@@ -27,3 +27,11 @@ def study(run: Path, name: str) -> dict[str, pd.DataFrame]:
         found = f"{did_you_mean(name, known)}; found {', '.join(known) or 'none'}"
         raise BadInput(f"{run}: has no study {name!r}{found} (ask: python -m studies {name} {run})")
     return {path.stem: pd.read_csv(path) for path in paths}
+
+
+def pictures(run: Path) -> list[dict[str, str]]:
+    """Return the pictures that studies have made of `run`: study, picture (its name), and svg, its source."""
+    return [
+        {"study": path.parent.name, "picture": path.stem, "svg": path.read_text(encoding="utf-8")}
+        for path in sorted((run / _STUDIES).glob("*/*.svg"))
+    ]
