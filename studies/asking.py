@@ -94,6 +94,11 @@ def measurements(asked: Asked, name: str, wanted: Sequence[Wanted], screen: Scre
     for options in dict.fromkeys(json.dumps(options, sort_keys=True) for _, options in wanted):
         wide = found[found["options"] == options].pivot_table(index="model", columns="metric", values="value")
         tables.append(asked.models[OF_MODELS].merge(wide, left_on="id", right_index=True).reset_index(drop=True))
+    missing = len({name for name, _ in wanted} - set(found["model"]))
+    if missing:
+        screen.line(
+            f"could not be measured, and are in no table: {missing} of the models; the same command tries again"
+        )
     return tables
 
 

@@ -40,7 +40,8 @@ def ask(arguments: argparse.Namespace) -> int:
     screen = Screen(aside=arguments.format != "table")
     require_samples(found, first, f"--split: {arguments.split}: {first} test images of the first classes", screen)
     recipe = Config.of(found.run.config, found.run.folder).recipe()
-    recipe = replace(recipe, epochs=arguments.epochs or recipe.epochs, cuda_graphs=False)
+    epochs = recipe.epochs if arguments.epochs is None else arguments.epochs
+    recipe = replace(recipe, epochs=epochs, cuda_graphs=False)
     common = {"classes": classes, "recipe": asdict(recipe)}
     options = [common | {"repeat": repeat} for repeat in range(arguments.seeds)]
     wanted = [(name, one) for name in found.models["id"] for one in options]

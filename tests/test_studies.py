@@ -256,6 +256,7 @@ def test_a_population_that_cannot_be_is_one_line(
         (("forgetting", "{run}", "--split", "5"), "--split: '5'; expected two numbers of classes, such as 5+5"),
         (("forgetting", "{run}", "--split", "6+5"), "--split: 6+5 are 11 classes; the images have 10"),
         (("forgetting", "{run}", "--seeds", "0"), "--seeds: 0; expected at least 1"),
+        (("forgetting", "{run}", "--epochs", "0"), "--epochs: 0; expected at least 1"),
         (("spectre", "{run}"), "invalid choice: 'spectre'"),
     ],
 )
@@ -274,6 +275,14 @@ def test_weights_that_were_not_kept_are_one_line(run: Path, capsys: pytest.Captu
             path.unlink()
     refused(["spectra", str(run), *HERE], f"models were not kept (--keep all); left: {best}; name those by", capsys)
     assert cli.main(["spectra", str(run), *HERE, "--models", "best"]) == 0
+
+
+def test_a_model_that_cannot_be_measured_is_said_and_left_out(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    best, other = load(run).models.sort_values("val_accuracy")["id"].iloc[[-1, 0]]
+    (run / "models" / other / "best.safetensors").write_bytes(b"spam")
+    assert cli.main(["spectra", str(run), *HERE, "--models", best, other]) == 0
+    assert "could not be measured, and are in no table: 1 of the models" in capsys.readouterr().out
+    assert set(load(run).study("spectra")["layers"]["id"]) == {best}
 
 
 def test_a_study_that_was_not_asked_is_one_line(run: Path) -> None:
