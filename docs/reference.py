@@ -11,6 +11,7 @@ from pathlib import Path
 from populations.__main__ import parser as commands
 from populations.reading.columns import COLUMNS
 from populations.setup.config import parser as search_parser
+from studies.__main__ import parser as studies
 
 PAGE = Path(__file__).with_suffix(".md")
 _HEAD = """# Reference
@@ -27,6 +28,11 @@ _COMMANDS = """
 
 Each command takes the folder of a run; a model is named by `best` or by the beginning of its id.
 """
+_STUDIES = """
+## python -m studies
+
+Each study asks models of a run, through its pool and its journal; what it finds lands in `RUN/studies/NAME`.
+"""
 _COLUMNS = """
 ## Columns of the models table
 
@@ -40,12 +46,13 @@ def page() -> str:
     lines = [_HEAD]
     for title, actions in _groups(search_parser()):
         lines += [f"### {title}", "", *_flags(actions), ""]
-    lines += [_COMMANDS.lstrip("\n")]
-    for name, about, command in _subcommands(commands()):
-        actions = [action for action in command._actions if not isinstance(action, argparse._HelpAction)]
-        arguments = [_argument(action) for action in actions if not action.option_strings]
-        lines += [f"### {' '.join([name, *arguments])}", "", f"{about[0].upper()}{about[1:]}.", ""]
-        lines += [*_flags([action for action in actions if action.option_strings]), ""]
+    for head, parser in ((_COMMANDS, commands()), (_STUDIES, studies())):
+        lines += [head.lstrip("\n")]
+        for name, about, command in _subcommands(parser):
+            actions = [action for action in command._actions if not isinstance(action, argparse._HelpAction)]
+            arguments = [_argument(action) for action in actions if not action.option_strings]
+            lines += [f"### {' '.join([name, *arguments])}", "", f"{about[0].upper()}{about[1:]}.", ""]
+            lines += [*_flags([action for action in actions if action.option_strings]), ""]
     lines += [_COLUMNS.lstrip("\n"), *_table(("column", "meaning"), ((f"`{k}`", v) for k, v in COLUMNS.items()))]
     return "\n".join(lines) + "\n"
 

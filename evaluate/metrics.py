@@ -45,6 +45,7 @@ _FLOPS = "floating-point operations of a forward pass of one image, two per mult
 _TRAINED = "share of the training images classified rightly, 0..1, while that epoch trained"
 _RIGHT = "share of the {} images classified rightly, 0..1"
 
+_ROBUST = f"{_RIGHT.format('validation')}, under each of 19 corruptions, a fifth of them at each of 5 severities"
 _LATENCY = "time of a forward pass of {} where it was trained, in milliseconds: the median"
 
 
@@ -72,6 +73,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("flops", -1.0, "model", _FLOPS, objective=True),
         Metric("seconds", -1.0, "result", "time of training and validation, in seconds", objective=True),
         Metric("peak_memory_mb", -1.0, "result", _MEMORY, objective=True),
+        Metric("robust_accuracy", +1.0, "score", _ROBUST, objective=True, by="robust"),
         *_latency("latency_ms", "one image"),
         *_latency("latency_ms_64", "a batch of 64 images"),
     )

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess, parent_process
@@ -160,6 +161,8 @@ def _measure(job: Job, task: Measure) -> Result:
     images = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
     subject = _subject(task.model, Path(task.source), images, numerics, Path(job.folder))
+    if job.stop_file:
+        subject = replace(subject, stop_file=Path(job.stop_file))
     found = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
     return Result(
         "ok",
@@ -176,7 +179,7 @@ def _subject(model: Model, source: Path, images: OnDevice, numerics: Numerics, f
     """Return the trained network of `model` with the best weights in the model folder `source`."""
     network = numerics.place(build(model)).eval()
     read_weights(source / BEST, network)
-    return Subject(network, images, numerics, folder)
+    return Subject(model, network, images, numerics, folder)
 
 
 def _images(job: Job, device: str) -> OnDevice:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cgp.errors import BadInput
 from evaluate.job import RECIPES
-from populations.search.asking import SESSION
+from populations.search.asking import add_session_flags
 from populations.setup.config import flag_options
 from populations.setup.flags import FLAGS, OF_FINETUNE
 from populations.terminal.programs import OneLineParser
@@ -152,7 +152,7 @@ def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
         default=False,
         help="train --recipe by torch.compile; on a CPU it has not paid [default: no]",
     )
-    _with_session(again)
+    add_session_flags(again)
     again.set_defaults(command=_command_of("replay", "replay_model"))
 
 
@@ -161,7 +161,7 @@ def _add_confirm(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(confirm)
     confirm.add_argument("--top", type=int, default=3, metavar="N", help="how many models [default: 3]")
     confirm.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
-    _with_session(confirm)
+    add_session_flags(confirm)
     _with_format(confirm)
     confirm.set_defaults(command=_command_of("confirm", "confirm_models"))
 
@@ -171,7 +171,7 @@ def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     _with_run(measure)
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
-    _with_session(measure)
+    add_session_flags(measure)
     _with_format(measure)
     measure.set_defaults(command=_command_of("measure", "measure_models"))
 
@@ -246,14 +246,6 @@ def _with_follow(command: OneLineParser) -> None:
     command.add_argument(
         "--follow", action="store_true", help="go on with what comes, as long as the run is searching"
     )
-
-
-def _with_session(command: OneLineParser) -> None:
-    """Add the flags of `evolve.py` that say where what is asked for is done, and where the images are."""
-    for name in SESSION:
-        known = FLAGS[name]
-        shown = f"{known.help.partition(' [')[0]} [default: the run's]"
-        command.add_argument(known.spelled, type=known.type, metavar=known.type.__name__.upper(), help=shown)
 
 
 def _with_format(command: OneLineParser) -> None:

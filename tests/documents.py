@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import ROOT, populations, program
+from harness import ROOT, populations, program, studies
 
 #: Says each command instead of running it; it is asked for all that a shell does not find, where PATH names nothing.
 _SAID = "command_not_found_handle() { printf '%q ' \"$@\"; echo; }\nPATH=/nowhere\n"
@@ -18,6 +18,11 @@ _SAID = "command_not_found_handle() { printf '%q ' \"$@\"; echo; }\nPATH=/nowher
 _SMALL = (
     *("--population", "2", "--generations", "1", "--num-min-depth", "2", "--num-max-depth", "4"),
     *("--train-size", "40", "--val-size", "all", "--executor", "serial"),
+)
+
+_SMALL_DEPTH = (
+    *("--networks", "2", "--train-sizes", "40,60", "--num-min-depth", "2", "--num-max-depth", "3", "--epochs", "1"),
+    *("--executor", "serial"),
 )
 
 
@@ -63,6 +68,8 @@ def run(words: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
     match words:
         case ("python", "-m", "populations", *arguments) | ("cgp-populations", *arguments):
             return populations(*arguments, cwd=cwd)
+        case ("python", "-m", "studies", *arguments) | ("cgp-studies", *arguments):
+            return studies(*arguments, *(_SMALL_DEPTH if arguments[0] == "depth" else ()), cwd=cwd)
         case "python", script, *arguments:
             path = cwd / script if (cwd / script).exists() else ROOT / script
             environment = os.environ | {"PYTHONPATH": str(ROOT)}

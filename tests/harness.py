@@ -130,6 +130,11 @@ def populations(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProce
     return _done(Started(ROOT / "populations" / "__main__.py", arguments, cwd, apart=True), arguments)
 
 
+def studies(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m studies` and wait for it."""
+    return _done(Started(ROOT / "studies" / "__main__.py", arguments, cwd, apart=True), arguments)
+
+
 def wait_for(path: Path, pattern: str, count: int, process: Process) -> None:
     """Wait until `count` files match `pattern` below `path`."""
     deadline = time.monotonic() + 120

@@ -11,7 +11,7 @@ from typing import TypeGuard
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ORDER = ("cgp", "evaluate", "populations", "evolve")  # each may import itself and what stands before it
+ORDER = ("cgp", "evaluate", "populations", "studies", "evolve")  # each may import itself and what stands before it
 WITHOUT_TORCH = (
     "cgp.space",
     "cgp.genome",
@@ -55,6 +55,7 @@ WITHOUT_TORCH = (
     "populations.commands.measure",
     "populations.search.observers",
     "populations.run_folder.store",
+    "studies.__main__",
 )
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
 #: They answer, or refuse, before torch is imported; and a Dask scheduler does without.

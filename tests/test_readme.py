@@ -5,10 +5,12 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import populations.__main__ as cli
+import studies.__main__ as asking
 from cgp.features import FeatureNetwork
 from cgp.network import Network
 from documents import blocks, commands, flags, is_search, run, small
@@ -25,6 +27,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
 )
+STUDIES = ("spectra", "corruptions", "forgetting", "depth")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
@@ -120,7 +123,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     assert config == values | unset
 
 
-def test_every_command_of_populations_is_in_the_readme() -> None:
-    for command in ON_RUNS:
-        assert f"python -m populations {command}" in TEXT
-        assert re.search(rf"^    {command}\s", cli.parser().format_help(), re.MULTILINE)
+@pytest.mark.parametrize(("package", "names"), [(cli, ON_RUNS), (asking, STUDIES)])
+def test_every_command_is_in_the_readme(package: ModuleType, names: tuple[str, ...]) -> None:
+    for name in names:
+        assert f"python -m {package.__package__} {name}" in TEXT
+        assert re.search(rf"^    {name}\s", package.parser().format_help(), re.MULTILINE)

@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 
 import populations.__main__ as cli
+import studies.__main__ as asking
 from docs.reference import PAGE, page
 from populations.reading.columns import COLUMNS
 from populations.setup.config import parser
@@ -37,10 +38,13 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])
 def test_every_command_has_its_flags(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main([command, "--help"])
+        (asking if command in STUDIES else cli).main([command, "--help"])
     spelled = set(re.findall(r"--[a-z][a-z-]+\b", capsys.readouterr().out)) - {"--help"}
     section = TEXT.partition(f"\n### {command} ")[2].partition("\n### ")[0]
     assert {name for name in spelled if not re.search(rf"`{name}[ `]", section)} == set()

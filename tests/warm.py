@@ -69,7 +69,7 @@ def become(
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.argv = [program, *arguments]
-    return evolve.main if program.endswith("evolve.py") else populations.__main__.main
+    return MAIN[Path(program).parent.name if program.endswith("__main__.py") else "evolve"]
 
 
 def fork_server(path: bytes, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
@@ -107,7 +107,17 @@ if __name__ == "__main__":
     import populations.commands.predict
     import populations.commands.replay
     import populations.setup.composition
+    import studies.__main__
+    import studies.corruptions
+    import studies.depth
+    import studies.forgetting
+    import studies.spectra
 
+    MAIN = {
+        "evolve": evolve.main,
+        "populations": populations.__main__.main,
+        "studies": studies.__main__.main,
+    }
     start = multiprocessing.util.spawnv_passfds
     multiprocessing.util.spawnv_passfds = fork_server  # type: ignore[assignment]
     sys.exit(serve(sys.argv[1])())

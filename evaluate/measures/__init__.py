@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 
 from evaluate.measures.clean import clean
+from evaluate.measures.corruptions import corruptions, robust
+from evaluate.measures.forgetting import forgetting
 from evaluate.measures.latency import latency
+from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
 
 #: A function of the network and its images, the options that the task gives, and random numbers of the job's own.
 MeasureFunction = Callable[[Subject, Mapping[str, Any], np.random.Generator], Measured]
 
-MEASURES: Mapping[str, MeasureFunction] = {"clean": clean, "latency": latency}
+MEASURES: Mapping[str, MeasureFunction] = {
+    "clean": clean,
+    "corruptions": corruptions,
+    "forgetting": forgetting,
+    "latency": latency,
+    "robust": robust,
+    "spectra": spectra,
+}
 
 __all__ = ["MEASURES", "MeasureFunction", "Measured", "Subject"]

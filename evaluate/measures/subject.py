@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from cgp.model import Model
 from evaluate.data.images import OnDevice
 from evaluate.devices.numerics import Numerics
 
@@ -13,10 +14,12 @@ from evaluate.devices.numerics import Numerics
 class Subject:
     """A trained network with what it is measured on."""
 
+    model: Model  #: what the network was built from
     network: nn.Module  #: on its device
     images: OnDevice  #: `images.of("test")`, on the same device
     numerics: Numerics
-    folder: Path  #: where artifacts go
+    folder: Path  #: where artifacts go, and checkpoints of a measure that trains
+    stop_file: Path | None = None  #: when it exists, a measure that trains stops after the epoch's checkpoint
 
 
 @dataclass(frozen=True)

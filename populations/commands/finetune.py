@@ -12,7 +12,7 @@ from populations.reading.frame import load
 from populations.search.conduct import conduct
 from populations.search.stop import Stopped
 from populations.setup.config import parse
-from populations.setup.flags import OF_FINETUNE, spelled
+from populations.setup.flags import OF_FINETUNE, spelled, words_of
 from populations.terminal.programs import search_command
 from populations.terminal.screen import Screen
 
@@ -32,7 +32,7 @@ def finetune_model(arguments: argparse.Namespace) -> int:
         given.setdefault("image_size", height)
     if given.get("executor", "local") == "local":
         given.setdefault("workers", 1)  # there is one network
-    config = parse(["--weights", str(weights), *(word for flag in given.items() for word in _words(*flag))])
+    config = parse(["--weights", str(weights), *words_of(given)])
     try:
         _, finished = conduct(config, Screen())
     except Stopped as stopped:
@@ -40,9 +40,3 @@ def finetune_model(arguments: argparse.Namespace) -> int:
         print(f"stopped {again if stopped.folder else 'before the training began'}", file=sys.stderr)
         return 130
     return 0 if finished else 130
-
-
-def _words(name: str, value: object) -> list[str]:
-    if isinstance(value, bool):
-        return [spelled(name) if value else f"--no-{spelled(name).removeprefix('--')}"]
-    return [f"{spelled(name)}={value}"]

@@ -1,52 +1,49 @@
 """The command `measure`: a measure of trained models, through the pool and the store of their run."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from cgp.errors import BadInput, did_you_mean
 from evaluate.job import Measure
-from populations.reading.frame import RecordedModel, Run, load
+from populations.reading.frame import Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, session_flags
 from populations.setup.config import Config
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
 
+#: A model, by its id or `best`, and the options of a measurement of it.
+Wanted = tuple[str, Mapping[str, Any]]
 
-def measure(
-    run: Run,
-    name: str,
-    models: list[str],
-    options: Mapping[str, Any],
-    flags: list[str],
-    screen: Screen | None = None,
-) -> bool:
-    """Measure `models` (ids or `best`) of `run`, each once with these `options`; stage and measure have one name.
+
+def measure(run: Run, name: str, wanted: Sequence[Wanted], flags: list[str], screen: Screen | None = None) -> bool:
+    """Measure models of `run` by `name`, each once with the same options; stage and measure have one name.
 
     Returns whether all is done: False where the user has stopped it. Raises BadInput for a model without a score.
     """
-    asked = _candidates(run, name, [run.model(model) for model in models], options)
-    return carry_out(run.folder, flags, asked, screen)
+    return carry_out(run.folder, flags, _candidates(run, name, wanted), screen)
 
 
-def _candidates(run: Run, name: str, models: list[RecordedModel], options: Mapping[str, Any]) -> list[Candidate]:
+def _candidates(run: Run, name: str, wanted: Sequence[Wanted]) -> list[Candidate]:
     known = run.asked(name)
     data, free = Config.of(run.config, run.folder).data(), run.next_number(name)
-    candidates = list[Candidate]()
+    candidates = dict[tuple[str, str], Candidate]()
     generations = run.models.set_index("id")["generation"]
-    for model in {model.id: model for model in models}.values():  # each once
-        result = model.scored
-        source, precision = str(model.folder.absolute()), result.numerics["precision"]
+    for model, options in ((run.model(model), options) for model, options in wanted):
+        source, precision = str(model.folder.absolute()), model.scored.numerics["precision"]
         task = Measure(name, model.model, source, data, precision, dict(options))
-        number = known.get((model.id, task.options_json))
+        what = model.id, task.options_json
+        if what in candidates:
+            continue
+        number = known.get(what)
         if number is None:
             number, free = free, free + 1
         place = number, int(generations[model.id]), model.key
-        candidates.append(Candidate(*place, None, model.model, stage=name, task=task))
-    return candidates
+        candidates[what] = Candidate(*place, None, model.model, stage=name, task=task)
+    return list(candidates.values())
 
 
 def measured(run: Run, name: str, models: list[str]) -> pd.DataFrame:
@@ -65,7 +62,8 @@ def measure_models(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--measure: unknown {arguments.measure!r}{hint}; one of {', '.join(MEASURES)}")
     models = arguments.models or ["best"]
     screen = Screen(aside=arguments.format != "table")
-    if not measure(load(arguments.run), arguments.measure, models, {}, session_flags(arguments), screen):
+    wanted: list[Wanted] = [(model, {}) for model in models]
+    if not measure(load(arguments.run), arguments.measure, wanted, session_flags(arguments), screen):
         screen.line("stopped; the same command goes on")
         return 130
     run = load(arguments.run)

@@ -6,7 +6,8 @@ from cgp.errors import BadInput, did_you_mean
 from evaluate.files import write_atomically
 from populations.commands.output import checked_kind
 from populations.figures.chosen import named
-from populations.plotting.plots import FORMATS, PLOTS, plotted
+from populations.plotting.drawn import FORMATS
+from populations.plotting.plots import PLOTS, plotted
 
 
 def plot_run(arguments: argparse.Namespace) -> int:

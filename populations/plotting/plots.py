@@ -1,7 +1,5 @@
 """One function for each figure, from its table to axes. matplotlib is imported when it is needed. No torch."""
 
-import io
-import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,12 +9,12 @@ from cgp.drawing.style import colour
 from cgp.errors import BadInput
 from populations.figures import blocks, curves, lineage, progress, sizes
 from populations.figures.chosen import Runs, best
-from populations.plotting.style import BLUE, DPI, HATCHES, HEIGHT, INK, LINE, MANY, QUIET, SETTINGS, VERMILION, WIDTH
+from populations.plotting.drawn import drawn, is_installed, legend, whole_numbers
+from populations.plotting.style import BLUE, HATCHES, INK, LINE, MANY, QUIET, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = (".png", ".svg", ".pdf")
 _ACCURACY = "validation accuracy"
 
 
@@ -32,22 +30,13 @@ def plotted(what: str, runs: Runs, kind: str) -> bytes:
 
     Raises BadInput where matplotlib is not installed, or the run has no network yet that was trained to its end.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BadInput("plot: needs matplotlib, which is not installed: pip install 'cgp-evolve[report]'") from error
+    if not is_installed():
+        raise BadInput("plot: needs matplotlib, which is not installed: pip install 'cgp-evolve[report]'")
     if sizes.table(runs).empty:
         ((name, _),) = runs.items()
         raise BadInput(f"{name}: no network is trained to its end yet; expected at least one to plot")
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # of the fonts one is enough
-    plot, written = PLOTS[what], io.BytesIO()
-    with rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH, HEIGHT * plot.panels), layout="constrained")
-        plot.draw(list(figure.subplots(plot.panels, squeeze=False)[:, 0]), runs)
-        dated = {".svg": "Date", ".pdf": "CreationDate"}
-        figure.savefig(written, format=kind[1:], dpi=DPI, metadata={dated[kind]: None} if kind in dated else None)
-    return written.getvalue()
+    plot = PLOTS[what]
+    return drawn(lambda panels: plot.draw(panels, runs), plot.panels, kind)
 
 
 def _progress(panels: "list[Axes]", runs: Runs) -> None:
@@ -59,7 +48,7 @@ def _progress(panels: "list[Axes]", runs: Runs) -> None:
     label = f"median of the last {progress.WINDOW}"
     axes.plot(table["networks"], table["median"], ":", color=VERMILION, linewidth=1.4, label=label)
     axes.set(xlabel="results", ylabel=_ACCURACY)
-    _legend(axes)
+    legend(axes)
 
 
 def _against(axes: "Axes", table: pd.DataFrame, size: str, label: str) -> None:
@@ -69,7 +58,7 @@ def _against(axes: "Axes", table: pd.DataFrame, size: str, label: str) -> None:
     look: dict[str, Any] = {"marker": "s", "markersize": 3.5, "drawstyle": "steps-post"}
     axes.plot(front[size], front["val_accuracy"], color=BLUE, linewidth=1.4, label="Pareto front", **look)
     axes.set(xlabel=label, ylabel=_ACCURACY)
-    _legend(axes)
+    legend(axes)
 
 
 def _depth(panels: "list[Axes]", runs: Runs) -> None:
@@ -100,7 +89,7 @@ def _blocks(panels: "list[Axes]", runs: Runs) -> None:
         axes.set(xlabel=f"tenth of the depth, {group} ({networks:,})", ylabel="share of networks", ylim=(0, 1))
         axes.set_xticks(range(1, blocks.TENTHS + 1))
         axes.grid(visible=False)
-    _legend(panels[0], columns=3)
+    legend(panels[0], columns=3)
 
 
 def _lineage(panels: "list[Axes]", runs: Runs) -> None:
@@ -118,8 +107,8 @@ def _lineage(panels: "list[Axes]", runs: Runs) -> None:
         axes.plot(x, y, dashes, color=ink, linewidth=width, label=label)
     _points(axes, table["generation"], table["val_accuracy"])
     axes.set(xlabel="generation", ylabel=_ACCURACY)
-    _whole_numbers(axes)
-    _legend(axes)
+    whole_numbers(axes)
+    legend(axes)
 
 
 def _broken(start: "pd.Series[float]", end: "pd.Series[float]") -> list[float]:
@@ -143,8 +132,8 @@ def _curves(panels: "list[Axes]", runs: Runs) -> None:
         table.loc[winner, "epoch"], table.loc[winner, "val_accuracy"], color=BLUE, linewidth=2.2, label="the best"
     )
     axes.set(xlabel="epoch", ylabel=_ACCURACY)
-    _whole_numbers(axes)
-    _legend(axes)
+    whole_numbers(axes)
+    legend(axes)
 
 
 def _points(axes: "Axes", x: "pd.Series[float]", y: "pd.Series[float]") -> None:
@@ -154,12 +143,6 @@ def _points(axes: "Axes", x: "pd.Series[float]", y: "pd.Series[float]") -> None:
     axes.plot(x, y, "o", color=QUIET, markeredgewidth=0, rasterized=many, label="a network", zorder=1.5, **look)
 
 
-def _whole_numbers(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
 def _orders_of_magnitude(axes: "Axes") -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
@@ -167,11 +150,6 @@ def _orders_of_magnitude(axes: "Axes") -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _legend(axes: "Axes", columns: int = 2) -> None:
-    """Say what is what above the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2)
 
 
 PLOTS: Mapping[str, Plot] = {

@@ -18,6 +18,7 @@ from evaluate.job import FINAL, POLISH, SEARCH, Goal, Key, Result
 from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by, objectives
 from populations.front import Front
 from populations.reading.columns import COLUMNS, SHARED
+from populations.reading.studied import study
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
@@ -269,6 +270,10 @@ class Run:
             where j.stage = ? and r.status = 'ok' order by j.number"""
         rows += self._journal.tuples(query, POLISH)
         return pd.DataFrame(rows, columns=["id", "recipe", "epochs", "test_accuracy", "test_loss", "polished"])
+
+    def study(self, name: str) -> dict[str, pd.DataFrame]:
+        """Return the tables of the study `name`, by their names. Raises BadInput where it was not asked here."""
+        return study(self.folder, name)
 
     @property
     def written(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from populations.figures import blocks, curves, failures, lineage, progress, siz
 from populations.figures.chosen import Runs, best, spread
 from populations.reading.columns import COLUMNS
 from populations.reading.frame import Run
+from populations.reading.studied import pictures
 from populations.terminal.programs import populations_command, typed
 
 POINTS = 10_000  #: networks that a figure shows at most; the table has all
@@ -51,6 +52,7 @@ def gathered(runs: Runs) -> dict[str, Any]:
         "statuses": _columns(statuses.table(runs)),
         "failures": _columns(rows.located(failures.table(runs))[["row", "error"]]),
         "times": _columns(times.table(runs)),
+        "studies": [{"run": name} | picture for name, run in runs.items() for picture in pictures(run.folder)],
         "notes": {
             "progress": _shown(len(shown), len(steps), "evenly spaced, and each that was the best so far"),
             "sizes": _shown(len(spots), len(networks), "evenly spaced, and all that are on a front"),

@@ -14,7 +14,7 @@ from populations.search.loop import search
 from populations.search.observers import Observers
 from populations.search.stop import refusing_disk_said, signals_restored
 from populations.setup.config import parse
-from populations.setup.flags import spelled
+from populations.setup.flags import FLAGS, spelled
 from populations.setup.start import start
 from populations.terminal.screen import Screen
 
@@ -39,6 +39,14 @@ def carry_out(run: Path, flags: Sequence[str], asked: Sequence[Candidate], scree
 def _with_images(candidate: Candidate, data: DataSpec) -> Candidate:
     """Return `candidate` with its images where they are in this session."""
     return replace(candidate, task=replace(candidate.task, data=data)) if candidate.task else candidate
+
+
+def add_session_flags(command: argparse.ArgumentParser) -> None:
+    """Let `command` take the flags of `SESSION`, which `session_flags` reads."""
+    for name in SESSION:
+        known = FLAGS[name]
+        shown = f"{known.help.partition(' [')[0]} [default: the run's]"
+        command.add_argument(known.spelled, type=known.type, metavar=known.type.__name__.upper(), help=shown)
 
 
 def session_flags(arguments: argparse.Namespace) -> list[str]:

@@ -189,6 +189,17 @@ def spelled(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def words_of(values: Mapping[str, object]) -> list[str]:
+    """Return flags by their names as the words of a command line; None stands for one that is not given."""
+    found = list[str]()
+    for name, value in values.items():
+        if isinstance(value, bool):
+            found.append(spelled(name) if value else f"--no-{spelled(name).removeprefix('--')}")
+        elif value is not None:
+            found.append(f"{spelled(name)}={value}")
+    return found
+
+
 def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values`, one of each flag, as the groups of `Flags`."""
     return {

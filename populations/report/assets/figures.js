@@ -7,6 +7,7 @@ const FRONTS = { depth: "depth", conv_layers: "convolutions on the longest path"
 // `page`: {data, networks, hidden: names of runs not shown, selected: key of the opened network or null, open(row)}.
 function drawFigures(page) {
   for (const draw of [drawProgress, drawSizes, drawBlocks, drawLineage, drawCurves]) draw(page);
+  drawStudies(page);
   drawJobs(page);
   drawFailures(page);
   drawTimes(page);
@@ -226,6 +227,17 @@ function drawCurves(page) {
   plot(page, "curves", traces, { xaxis: counting("epoch", table.epoch), yaxis: axis("validation accuracy") }, "curves");
   say("curves", ["A thin line is a network, the thick one the best of a run; one that ends early was pruned or stopped."],
     page.data.notes.curves);
+}
+
+function drawStudies(page) {
+  const shown = new Set(shownRuns(page).map((n) => page.data.runs[n].name));
+  const own = (page.data.studies ?? []).filter(({ run }) => shown.has(run));
+  at("studies").hidden = at("studies-link").hidden = !own.length;
+  at("studies-pictures").replaceChildren(...own.map(({ run, study, picture, svg }) => {
+    const told = `${study}: ${picture} (${run})`;
+    return element("figure", {}, element("figcaption", {}, told),
+      element("img", { src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`, alt: told }));
+  }));
 }
 
 function drawJobs(page) {

@@ -1,0 +1,13 @@
+"""Questions to a population, each one command: `python -m studies NAME RUN`. Their measures are in `evaluate`.
+
+__main__    the command line
+asking      which models are asked about, and how: through the pool and the journal of their run
+landing     tables and pictures, into the folder of the run
+relating    figures with their n and spread: means, rank correlations
+
+corruptions  what noise, blur, weather and compression do
+depth       whether depth is what matters, by kind of network and size of the data
+depth       whether depth is what matters, by kind of network and size of the data
+forgetting  what is left of some classes when others are learned
+spectra     how many directions each convolution uses     <- a new study goes here
+"""

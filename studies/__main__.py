@@ -1,0 +1,145 @@
+"""python -m studies NAME RUN: questions to the models of a run."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from cgp.errors import BadInput
+from populations.search.asking import add_session_flags
+from populations.search.stop import Stopped
+from populations.setup.config import flag_options
+from populations.setup.flags import FLAGS
+from populations.terminal.programs import OneLineParser
+
+# Flags of `evolve.py` that `depth` takes, too.
+_OF_DEPTH = (
+    *("num_min_depth", "num_max_depth", "levels_back", "max_params", "max_flops", "seed", "dataset", "data_dir"),
+    *(
+        "val_size",
+        "image_size",
+        "recipe",
+        "epochs",
+        "batch_size",
+        "lr",
+        "augment",
+        "precision",
+        "devices",
+        "workers",
+        "timeout",
+    ),
+    *("executor", "scheduler"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask a question and return the exit code.
+
+    0: answered, 1: nothing could be measured, 2: bad input, or a disk that gives up (one line on stderr), 130:
+    stopped.
+    """
+    try:
+        arguments = parser().parse_args(argv)
+        code: int = arguments.command(arguments)
+    except BrokenPipeError:  # as in `... | head`
+        sys.stderr.close()
+        return 0
+    except (BadInput, OSError) as error:
+        print(f"studies: error: {error}", file=sys.stderr)
+        return 2
+    except Stopped:
+        print("stopped at once; the same command goes on", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all studies."""
+    made = OneLineParser(prog="studies", description="Ask questions of populations.")
+    studies = made.add_subparsers(required=True, metavar="STUDY", parser_class=OneLineParser)
+    for add in _ADDED:
+        add(studies)
+    return made
+
+
+def _add_spectra(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    spectra = studies.add_parser("spectra", help="how many directions the channels of each convolution use")
+    _with_models(spectra)
+    spectra.add_argument("--samples", type=int, metavar="N", help="test images, evenly spaced [default: all]")
+    spectra.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SHARE",
+        help="count singular values above this share of a layer's largest [default: a hundredth]",
+    )
+    spectra.set_defaults(command=_command_of("spectra"))
+
+
+def _add_corruptions(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    corruptions = studies.add_parser("corruptions", help="what noise, blur, weather and compression do to networks")
+    _with_models(corruptions)
+    corruptions.add_argument("--images", type=int, metavar="N", help="test images, evenly spaced [default: all]")
+    corruptions.add_argument(
+        "--files", type=Path, metavar="DIR", help="CIFAR-10-C: NAME.npy and labels.npy [default: computed]"
+    )
+    corruptions.set_defaults(command=_command_of("corruptions"))
+
+
+def _add_forgetting(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    forgetting = studies.add_parser("forgetting", help="what networks forget of some classes when they learn others")
+    _with_models(forgetting)
+    forgetting.add_argument("--split", default="5+5", metavar="A+B", help="classes, first and next [default: 5+5]")
+    forgetting.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
+    forgetting.add_argument("--epochs", type=int, metavar="N", help="epochs of each half [default: the run's]")
+    forgetting.set_defaults(command=_command_of("forgetting"))
+
+
+def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    depth = studies.add_parser("depth", help="whether depth is what matters, by kind of network and size of the data")
+    depth.add_argument("--function-sets", default="vgg,resnet,densenet,inception", metavar="SETS", help="with commas")
+    depth.add_argument("--train-sizes", default="500,1000,5000,10000", metavar="SIZES", help="with commas")
+    depth.add_argument("--networks", type=int, default=20, metavar="N", help="drawn of each set [default: 20]")
+    depth.add_argument(
+        "--run", type=Path, default=Path("runs/depth"), metavar="DIR",
+        help="folder of a run for each set and size [default: runs/depth]",
+    )  # fmt: skip
+    for name in _OF_DEPTH:
+        known = FLAGS[name]
+        given = {"default": "all" if name == "val_size" else None, "dest": name}  # the same images at every size
+        depth.add_argument(known.spelled, **flag_options(known) | given)
+    _with_format(depth)
+    depth.set_defaults(command=_command_of("depth"), passed=_OF_DEPTH)
+
+
+_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth)
+
+
+def _with_models(study: OneLineParser) -> None:
+    """Add the run, which of its models are asked about, where that is computed, and in which form it is shown."""
+    study.add_argument("run", type=Path, help="run folder")
+    named = "beginnings of ids, or best [default: all]"
+    study.add_argument("--models", nargs="+", default=[], metavar="MODEL", help=named)
+    study.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
+    add_session_flags(study)
+    _with_format(study)
+
+
+def _with_format(study: OneLineParser) -> None:
+    study.add_argument("--format", choices=("table", "csv", "json"), default="table")
+
+
+def _command_of(module: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports its study when it is called: torch takes seconds."""
+
+    def command(arguments: argparse.Namespace) -> int:
+        code: int = import_module(f"studies.{module}").ask(arguments)
+        return code
+
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(main())
