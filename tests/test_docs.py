@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browsing import CHROMIUM
 from documents import blocks, commands, flags, is_search, left_out, run, small
 from harness import ROOT
 from populations.setup.config import parse
 from test_data import write_mnist
-from test_report import CHROMIUM
 
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
@@ -27,7 +27,10 @@ def photographs(folder: Path) -> None:
             Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / part / name / f"{n:04}.jpg")
 
 
-@pytest.mark.parametrize("page", ["gallery", "real-run"])
+RUN = ("gallery", "real-run")
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_every_command_of_a_page_is_run(page: str, tmp_path: Path) -> None:
     photographs(tmp_path / "cifar")
     write_mnist(tmp_path / "data", "MNIST")
@@ -50,6 +53,7 @@ def test_a_command_is_run_or_stands_behind_a_dollar(page: Path) -> None:
         for line in lines.splitlines():
             if language not in ("", "bash"):
                 assert line.startswith("$ ") == (language == "console" and line.startswith(STARTS)), line
+    assert page.stem in ("README", *RUN) or not commands(page)
     for words in filter(is_search, left_out(page)):
         assert parse(flags(words))
 
