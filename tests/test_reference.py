@@ -46,7 +46,8 @@ def test_every_command_has_its_flags(command: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         (asking if command in STUDIES else cli).main([command, "--help"])
     spelled = set(re.findall(r"--[a-z][a-z-]+\b", capsys.readouterr().out)) - {"--help"}
-    section = TEXT.partition(f"\n### {command} ")[2].partition("\n### ")[0]
+    _, section, *_ = re.split(rf"^### {command}\b", TEXT, flags=re.MULTILINE)
+    section = section.partition("\n### ")[0]
     assert {name for name in spelled if not re.search(rf"`{name}[ `]", section)} == set()
 
 
