@@ -36,16 +36,19 @@ class Costs:
         self.steps = tuple(Steps(block, image) for block in blocks)
         self.joins = tuple(block.join if block.arity == 2 else None for block in blocks)
 
-    def of(self, blocks: Sequence[int], seconds: Sequence[int], depth: int) -> tuple[int, int]:
-        """Return parameters, and forward FLOPs per image, of the first `depth` nodes and the head behind them.
+    def of(self, blocks: Sequence[int], firsts: Sequence[int], seconds: Sequence[int]) -> tuple[int, int]:
+        """Return parameters, and forward FLOPs per image, of nodes and the head behind the last of them.
 
-        Equal to `Graph.params` and `Graph.flops` (a test holds it), fifty times as fast.
+        Node n has the gene `blocks[n - 1]` and reads `firsts[n - 1]`, and where it joins `seconds[n - 1]`; 0 is the
+        image. There are as many nodes as `firsts`. Equal to `Graph.params` and `Graph.flops` (a test holds it), fifty
+        times as fast.
         """
         steps, joins = self.steps, self.joins
         flow = (self.image.channels, 0)
         flows, params, flops = [flow], 0, 0
-        for n in range(depth):
+        for n, first in enumerate(firsts):
             gene = blocks[n]
+            flow = flows[first]
             how = joins[gene]
             if how is not None:
                 other = flows[seconds[n]]
