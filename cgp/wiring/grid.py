@@ -20,6 +20,7 @@ import numpy as np
 from cgp.blocks import block
 from cgp.errors import BadInput
 from cgp.graph import Node
+from cgp.grid import Numbers
 from cgp.space import Space
 from cgp.wiring.fitting import narrowed
 
@@ -45,12 +46,14 @@ class Genes(NamedTuple):
 
     def active(self, space: Space) -> list[int]:
         """Return the cells that the output depends on, in order."""
+        blocks, firsts, seconds, joins = self.blocks, self.firsts, self.seconds, space.joins
         used = bytearray(self.output + 1)
         used[self.output] = 1
         for cell in range(self.output, 0, -1):
             if used[cell]:
-                for source in self.reads(cell, space):
-                    used[source] = 1
+                used[firsts[cell - 1]] = 1
+                if joins[blocks[cell - 1]]:
+                    used[seconds[cell - 1]] = 1
         used[0] = 0
         return list(compress(range(self.output + 1), used))
 
@@ -277,10 +280,10 @@ class _Draw:
         length = int(rng.integers(lengths.start, lengths.stop))
         self._fill()
         columns = grid.path(length, depth - length, rng)
-        rows = rng.integers(grid.rows, size=length)
+        rows = (rng.random(length) * grid.rows).astype(np.int64)
         self._path: list[int] = (columns * grid.rows + rows + 1).tolist()
-        self._beside = self._cells_beside(columns, rows, depth - length)
-        self.active = sorted(self._path + self._beside)
+        self._beside = self._cells_beside(columns, rows, depth - length) if depth > length else []
+        self.active = sorted(self._path + [cell for cell, _, _ in self._beside])
         self._chances: Iterator[float] = iter(rng.random(4 * depth).tolist())
         self._connect()
 
@@ -292,28 +295,34 @@ class _Draw:
     def _fill(self) -> None:
         """Draw all genes, as if all cells were silent."""
         space, rng, grid = self._space, self._rng, self._space.grid
-        blocks = np.asarray(space.later_choices)[rng.integers(len(space.later_choices), size=grid.cells)]
-        first = rng.integers(len(space.first_choices), size=grid.rows)
-        blocks[: grid.rows] = np.asarray(space.first_choices)[first]
         lowest, count = grid.reach
-        inputs = lowest + (rng.random((2, grid.cells)) * count).astype(np.int64)
+        chances = rng.random((3, grid.cells))
+        of_block = np.full(grid.cells, len(space.later_choices))
+        of_block[: grid.rows] = len(space.first_choices)
+        genes = (chances[0] * of_block).astype(np.int64)
+        blocks = np.asarray(space.later_choices)[genes % len(space.later_choices)]
+        blocks[: grid.rows] = np.asarray(space.first_choices)[genes[: grid.rows]]
+        inputs = lowest + (chances[1:] * count).astype(np.int64)
         self.blocks: list[int] = blocks.tolist()
         self.firsts: list[int]
         self.seconds: list[int]
         self.firsts, self.seconds = inputs.tolist()
 
-    def _cells_beside(self, columns: Any, rows: Any, count: int) -> list[int]:
-        """Draw cells beside the path, at most one in a column, each before the path's last column."""
+    def _cells_beside(self, columns: Numbers, rows: Numbers, count: int) -> list[tuple[int, int, int]]:
+        """Draw cells beside the path, at most one in a column, each before the path's last column.
+
+        Returns them in order, each with its column and the place in the path of the next cell there.
+        """
         grid, rng = self._space.grid, self._rng
-        if not count:
-            return []
         taken = np.full(grid.columns, -1)
         taken[columns] = rows
-        chosen = np.sort(rng.permutation(int(columns[-1]))[:count])
-        free = rng.integers(grid.rows - (taken[chosen] >= 0))  # of so many rows, the path's left out
-        free += (free >= taken[chosen]) & (taken[chosen] >= 0)
-        cells: list[int] = (chosen * grid.rows + free + 1).tolist()
-        return cells
+        chosen = np.sort(rng.permutation(columns[-1])[:count])
+        away = taken[chosen]  # the row of the path, where it has a cell in that column
+        free = (rng.random(count) * (grid.rows - (away >= 0))).astype(np.int64)
+        free += (free >= away) & (away >= 0)
+        ahead = np.searchsorted(columns, chosen, side="right")
+        cells = chosen * grid.rows + free + 1
+        return list(zip(cells.tolist(), chosen.tolist(), ahead.tolist(), strict=True))
 
     def _connect(self) -> None:
         """Connect the active cells: the path, then strands beside it, then whatever else joins two of them."""
@@ -336,15 +345,15 @@ class _Draw:
         A strand goes on with the next cell beside the path, or joins the path at its next cell, by chance; where one
         of the two is impossible, the other is not.
         """
-        space, grid, joined, strand = self._space, self._space.grid, set[int](), 0
+        space, rows, joined, strand = self._space, self._space.grid.rows, set[int](), 0
         every_join = [gene for gene in space.later_choices if space.joins[gene]]
-        for cell, following in zip(self._beside, [*self._beside, 0][1:], strict=True):
+        for n, (cell, column, ahead) in enumerate(self._beside):
             self.firsts[cell - 1] = strand or self._one_of(self._active_before(cell))
-            strand = cell
-            join = self._path[bisect_left(self._path, (grid.column(cell) + 1) * grid.rows + 1)]
-            ahead = grid.column(following) - grid.column(cell) if following else 0
-            apart = not following or ahead > grid.levels_back
-            if apart or (grid.column(join) <= grid.column(following) and next(self._chances) < 0.5):
+            strand, join = cell, self._path[ahead]
+            out_of_reach = column + space.levels_back + 1
+            following = self._beside[n + 1][1] if n + 1 < len(self._beside) else out_of_reach
+            apart = following >= out_of_reach
+            if apart or ((join - 1) // rows <= following and next(self._chances) < 0.5):
                 self.seconds[join - 1] = cell
                 if not space.joins[self.blocks[join - 1]]:
                     self.blocks[join - 1] = self._one_of(every_join)
