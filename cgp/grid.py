@@ -115,8 +115,8 @@ class Grid:
                 why += ", and nothing can join it from beside: that takes blocks with two inputs, and two rows"
             enough = -(-(deepest + 1) // 2) if most > self.columns else deepest
             raise BadInput(
-                f"--num-max-depth: {deepest} is more than the {most} active nodes that {here} holds: {why}; lower it, "
-                f"or give at least --columns {enough}"
+                f"--num-max-depth: {deepest} is more than the {most} active nodes that {here} holds: {why}; lower "
+                f"it, or give at least --columns {enough}"
             )
 
     def path(self, length: int, beside: int, rng: np.random.Generator) -> Numbers:
@@ -137,10 +137,10 @@ class Grid:
         return np.minimum.accumulate(reached) + steps
 
     def plainest(self, depth: int) -> list[Cell]:
-        """Return a network of `depth` active nodes, always the same: a path, beside it, as late as can be, one strand.
+        """Return a network of `depth` active nodes, always the same: a path and beside it, where it must, a strand.
 
-        The path is in the first row and comes first; it is as long as the grid where `depth` is more than that, when
-        its last cell is a join.
+        The path is in the first row and comes first. Where `depth` is more than the columns, it has all of them, and
+        the strand, as late as can be, joins its last cell.
         """
         length, beside = min(depth, self.columns), max(0, depth - self.columns)
         columns = [max(n, self.columns - (length - n) * self.levels_back) for n in range(length)]

@@ -1,10 +1,10 @@
 """The classic: nodes in rows and columns, every connection a gene. No torch.
 
-A node of the grid reads nodes of the `levels_back` columns before its own (or the image, where that is as near); which
-nodes are active is found backwards from the output gene. Any depth of the range is drawn as likely as any other,
-without a draw being rejected: the active nodes come first, a path and strands beside it (see `cgp.grid`), and then
-whatever is silent. A gene may change to whatever keeps depth and poolings in their limits, which is known of every
-value at once: from the set of nodes that each node depends on.
+A node reads nodes of the `levels_back` columns before its own (or the image, where that is as near); which nodes are
+active is found backwards from the output gene. Any depth of the range is drawn as likely as any other, without a draw
+being rejected: the active nodes come first, a path and strands beside it (see `cgp.grid`), and then whatever is silent.
+A gene may change to whatever keeps depth and poolings in their limits, which is known of every value at once: from the
+set of nodes that each node depends on.
 """
 
 from bisect import bisect_left
@@ -82,7 +82,7 @@ class InGrid:
         return [*active, *(cells + n for n in active), *(2 * cells + n for n in joins), 3 * cells]
 
     def alternatives(self, genes: Sequence[int], index: int, space: Space) -> list[int]:
-        """Return what gene `index` may be instead: what keeps depth and poolings of the active nodes in their limits."""
+        """Return what gene `index` may be instead: what keeps depth and poolings of active nodes in their limits."""
         found, grid = Genes.of(genes, space), space.grid
         kind, place = divmod(index, grid.cells)
         cell, now = place + 1 if kind < 3 else grid.cells + 1, genes[index]
@@ -120,8 +120,9 @@ class InGrid:
             if side >> halved:
                 halvings[cell] = halved
                 if cell not in place:
+                    name = space.names[found.blocks[cell - 1]]
                     place[cell] = len(place)
-                    nodes[cell] = Node(space.names[found.blocks[cell - 1]], tuple(place[source] for source in sources))
+                    nodes[cell] = Node(name, tuple(place[source] for source in sources))
         return tuple(nodes.values()), frozenset(range(1, active + 1))
 
     def cost(self, genes: Sequence[int], space: Space) -> tuple[int, int]:
