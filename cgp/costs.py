@@ -30,9 +30,9 @@ class Steps(dict[Flow, Step]):
 class Costs:
     """Parameters and FLOPs of the networks that a space can draw."""
 
-    def __init__(self, blocks: Sequence[Block], image: Shape, classes: int) -> None:
+    def __init__(self, blocks: Sequence[Block], image: Shape, classes: int, head: str = "pool") -> None:
         """Tell of networks whose block genes are indices into `blocks`, which halve an image or keep its size."""
-        self.image, self.classes = image, classes
+        self.image, self.classes, self.head = image, classes, head
         self.steps = tuple(Steps(block, image) for block in blocks)
         self.joins = tuple(block.join if block.arity == 2 else None for block in blocks)
 
@@ -58,4 +58,7 @@ class Costs:
             params += own_params
             flops += own_flops
             flows.append(flow)
-        return params + (flow[0] + 1) * self.classes, flops + 2 * flow[0] * self.classes
+        features, halvings = flow
+        if self.head == "flatten":
+            features *= (self.image.height >> halvings) * (self.image.width >> halvings)
+        return params + (features + 1) * self.classes, flops + 2 * features * self.classes

@@ -30,6 +30,7 @@ class Space:
     wiring: str = "sequential"  #: how genes mean connections, see `cgp.wiring`
     rows: int = 5  #: of the grid, in that wiring
     columns: int = 30  #: of the grid
+    head: str = "pool"  #: of the networks, see `cgp.graph.HEADS`
 
     def __post_init__(self) -> None:
         """Check that a genome of any depth in the range exists."""
@@ -148,7 +149,7 @@ class Space:
     @cached_property
     def costs(self) -> Costs:
         """Parameters and FLOPs of a genome of this space."""
-        return Costs(self.blocks, self.image, self.classes)
+        return Costs(self.blocks, self.image, self.classes, self.head)
 
     @cached_property
     def cheapest(self) -> tuple[int, int]:

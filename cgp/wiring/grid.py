@@ -2,9 +2,9 @@
 
 A node reads nodes of the `levels_back` columns before its own (or the image, where that is as near); which nodes are
 active is found backwards from the output gene. Any depth of the range is drawn as likely as any other, without a draw
-being rejected: the active nodes come first, a path and strands beside it (see `cgp.grid`), and then whatever is silent.
-A gene may change to whatever keeps depth and poolings in their limits, which is known of every value at once: from the
-set of nodes that each node depends on.
+being rejected: the active nodes come first, a path and strands beside it (see `cgp.grid`), and then what is silent. A
+gene may change to whatever keeps depth and poolings in their limits, which is known of every value at once: from the set
+of nodes that each node depends on.
 """
 
 from bisect import bisect_left

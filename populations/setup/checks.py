@@ -14,6 +14,7 @@ from dataclasses import fields
 from cgp.blocks import function_set
 from cgp.errors import BadInput, did_you_mean
 from cgp.families import family_named
+from cgp.graph import HEADS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset
 from evaluate.job import DataSpec, Recipe
@@ -127,6 +128,8 @@ def _check_wiring(asked: Flags, typed: Collection[str]) -> None:
     if space.wiring not in WIRINGS:
         known = f"{did_you_mean(space.wiring, WIRINGS)}; one of {', '.join(WIRINGS)}"
         raise BadInput(f"--wiring: unknown {space.wiring!r}{known}")
+    if space.head not in HEADS:
+        raise BadInput(f"--head: unknown {space.head!r}{did_you_mean(space.head, HEADS)}; one of {', '.join(HEADS)}")
     for name in ("rows", "columns"):
         if name in typed and space.wiring != "grid":
             raise BadInput(f"{spelled(name)}: {asked.values[name]} goes with --wiring grid, not {space.wiring}")

@@ -93,6 +93,7 @@ class Config(Flags):
             wiring=asked.wiring,
             rows=asked.rows,
             columns=asked.columns or asked.num_max_depth,
+            head=asked.head,
         )
         most = unlimited.usual_flops if asked.max_flops == USUAL else asked.max_flops
         return dataclasses.replace(unlimited, max_flops=most or None)

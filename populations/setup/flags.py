@@ -69,6 +69,7 @@ class SpaceFlags:
     rows: int = flag(5, "of --wiring grid: nodes in a column", before=5)
     columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: --num-max-depth]", before=None)
     levels_back: int = flag(10, "how many nodes back a second input may reach; of --wiring grid, columns back any input may")
+    head: str = flag("pool", "what the last linear layer reads: pool (the mean over all pixels) or flatten (every number of the last map)", before="pool")
     max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
     max_flops: int | Literal["usual"] | None = flag(USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has")
 
