@@ -30,8 +30,8 @@ def create(
     """Return the network of `graph` as timm's `create_model` would: None stands for what the graph says.
 
     `weights` are those of `Network`; without them it begins as torch begins. The head is a fresh one where
-    `num_classes` is another number, or what it reads. With `features_only` there is none, and `num_classes` and `global_pool` say
-    nothing. Raises BadInput, naming the argument, for what the graph cannot do.
+    `num_classes` is another number, or what it reads. With `features_only` there is none, and `num_classes` and
+    `global_pool` say nothing. Raises BadInput, naming the argument, for what the graph cannot do.
     """
     classes, flat = graph.classes if num_classes is None else num_classes, graph.head == "flatten"
     if features_only:

@@ -98,8 +98,9 @@ def definition(graph: Graph) -> str:
         steps.append(f"        x{n} = {value}  # {node.block}: {_size(graph.flows[n].shape)}")
     pooling, others, vector = _HEADS[graph.head]
     network = _NETWORK.format(
-        pooling=pooling, others=others, vector=vector, depth=graph.depth, identity=graph.id[:12], image=_size(graph.image), nodes="\n".join(nodes),
-        features=graph.features, classes=graph.classes, steps="\n".join(steps),
+        pooling=pooling, others=others, vector=vector, depth=graph.depth, identity=graph.id[:12],
+        image=_size(graph.image), nodes="\n".join(nodes), features=graph.features, classes=graph.classes,
+        steps="\n".join(steps),
     )  # fmt: skip
     return "\n".join([*functions.sources(), network]).lstrip("\n")
 

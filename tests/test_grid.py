@@ -20,7 +20,8 @@ from cgp.mutation import forced, neutral
 from cgp.space import Space
 from cgp.wiring import wiring
 from cgp.wiring.grid import Genes
-from harness import assert_same_run, populations, program
+from harness import ROOT, assert_same_run, populations, program
+from populations.setup.config import parse
 from populations.surrogate import features
 
 SETS = ("resnet", "vgg", "mixed", "cgp-cnn-conv", "cgp-cnn-res", "conv_8_3,sum", "conv_8_3,maxpool,concat")
@@ -215,6 +216,17 @@ def test_bad_genome_is_refused_by_cell_and_gene(changes: dict[str, Any], words: 
     with pytest.raises(BadInput) as caught:
         Genome.from_json(SOUND | changes, SMALL)
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_the_experiment_of_2017_is_a_search_of_ours() -> None:
+    config = parse(["--config", str(ROOT / "examples" / "gecco2017.toml")])
+    space = config.space_for(Shape(3, 32, 32), 10)
+    assert (space.rows, space.columns, space.levels_back, space.head) == (5, 30, 10, "flatten")
+    assert (config.evolution.strategy, config.evolution.population, config.offspring) == ("one-plus-lambda", 1, 2)
+    assert (config.recipe().epochs, config.recipe().lr, config.evolution.racing) == (50, 0.01, False)
+    for name in ("cgp-cnn-conv", "cgp-cnn-res"):
+        genome = draw(replace(space, function_set=name), np.random.default_rng(0))
+        assert 10 <= genome.graph(space).depth <= 50
 
 
 GRID = (

@@ -53,7 +53,7 @@ def test_it_gives_way_to_another_pooling_and_is_refused_where_maps_grow() -> Non
     weights = build(FLAT).state_dict()
     same = create(FLAT, weights)
     assert isinstance(same, Network)
-    assert torch.equal(same.head.weight, weights["head.weight"])
+    assert torch.equal(same.state_dict()["head.weight"], weights["head.weight"])
     averaged = create(FLAT, weights, global_pool="avg", output_stride=1)
     assert averaged(torch.rand(2, *IMAGE)).shape == (2, 10)
     features = create(FLAT, weights, num_classes=0)

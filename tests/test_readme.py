@@ -83,9 +83,10 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     """A run with a value other than the default for every flag records just these."""
     values = {
         "num_min_depth": 1, "num_max_depth": 3, "function_set": "conv_4_3,conv_6_3,maxpool", "levels_back": 3,
-        "head": "flatten", "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2, "offspring": 1,
-        "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds", "re_evaluate": True,
-        "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20", "image_size": 8,
+        "head": "flatten", "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2,
+        "offspring": 1, "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds",
+        "re_evaluate": True, "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20",
+        "image_size": 8,
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
         "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",

@@ -3,8 +3,8 @@
 A node reads nodes of the `levels_back` columns before its own (or the image, where that is as near); which nodes are
 active is found backwards from the output gene. Any depth of the range is drawn as likely as any other, without a draw
 being rejected: the active nodes come first, a path and strands beside it (see `cgp.grid`), and then what is silent. A
-gene may change to whatever keeps depth and poolings in their limits, which is known of every value at once: from the set
-of nodes that each node depends on.
+gene may change to whatever keeps depth and poolings in their limits, which is known of every value at once, from the
+set of nodes that each node depends on.
 """
 
 from bisect import bisect_left
@@ -23,6 +23,9 @@ from cgp.graph import Node
 from cgp.grid import Numbers
 from cgp.space import Space
 from cgp.wiring.fitting import narrowed
+
+
+_JOINING = 0.25  #: chance that a strand joins the path where it may go on: few joins beside those of the function set
 
 
 class Genes(NamedTuple):
@@ -354,7 +357,7 @@ class _Draw:
             out_of_reach = column + space.levels_back + 1
             following = self._beside[n + 1][1] if n + 1 < len(self._beside) else out_of_reach
             apart = following >= out_of_reach
-            if apart or ((join - 1) // rows <= following and next(self._chances) < 0.5):
+            if apart or ((join - 1) // rows <= following and next(self._chances) < _JOINING):
                 self.seconds[join - 1] = cell
                 if not space.joins[self.blocks[join - 1]]:
                     self.blocks[join - 1] = self._one_of(every_join)
