@@ -24,7 +24,6 @@ from cgp.grid import Numbers
 from cgp.space import Space
 from cgp.wiring.fitting import narrowed
 
-
 _JOINING = 0.25  #: chance that a strand joins the path where it may go on: few joins beside those of the function set
 
 
