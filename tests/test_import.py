@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import populations.__main__ as cli
 from cgp.genome import draw
 from cgp.graph import Graph
 from cgp.layers import Shape
@@ -28,7 +29,7 @@ OURS = ",".join(
 )
 
 
-def their_count(rows: list[list[Any]], channels: int, side: int, classes: int) -> int:
+def their_count(rows: list[list[Any]], channels: int, side: int, classes: int) -> Any:
     """Parameters as that program allocates them: it keeps channels and side of every row."""
     widths, sides, params = [channels], [side], 0
     for name, first, second in rows[1:]:
@@ -75,7 +76,7 @@ def test_published_order_of_types_has_both_kinds() -> None:
 def test_lists_in_json_and_python_are_counted_as_there(tmp_path: Path) -> None:
     python = str(LISTED).replace("1, 0]", "np.int64(1), 0]")  # as numpy 2 has it printed
     graphs = read(written(tmp_path, json.dumps(LISTED), "", python), Source(Shape(3, 32, 32), 10))
-    assert len({graph.id for graph in graphs}) == 1
+    assert graphs[0] == graphs[1]
     assert graphs[0].params == their_count(LISTED, 3, 32, 10) == 1856 + 76_928 + 128 * 16 * 16 * 10 + 10
 
 
@@ -106,6 +107,8 @@ def test_they_are_shown_drawn_trained_and_compared(tmp_path: Path) -> None:
     assert models["stage"].tolist() == ["import"] * 2
     assert models["params"].tolist() == [their_count(rows, 1, 8, 10) for rows in (LISTED, SMALL)]
     assert models["function_set"].unique().tolist() == ["cgp-cnn"]
+    compared = populations("compare", "run", "--stage", "import", "--metric", "params", cwd=tmp_path)
+    assert compared.stdout.splitlines()[1].split()[:2] == ["run", "2"]
     small = models["id"][1]
     for command in (
         ("show",),
@@ -155,16 +158,15 @@ def test_they_are_shown_drawn_trained_and_compared(tmp_path: Path) -> None:
         ("1,2,3,4,5,0,0,0,1,0,0,0,0,0", "graph of 0 nodes"),
     ],
 )
-def test_what_is_no_network_is_refused_by_line_and_column(line: str, words: str, tmp_path: Path) -> None:
+def test_what_is_no_network_is_refused_by_line_and_column(
+    line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = written(tmp_path, json.dumps(SMALL), line)
-    done = populations(
-        *("import", file, "--format", "cgp-cnn", "--out", "run", "--image", "3,32,32", "--classes", "10"),
-        *("--rows", "2", "--columns", "1"),
-        cwd=tmp_path,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
+    flags = ("--format", "cgp-cnn", "--image", "3,32,32", "--classes", "10", "--rows", "2", "--columns", "1")
+    assert cli.main(["import", str(file), *flags, "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -180,12 +182,16 @@ def test_what_is_no_network_is_refused_by_line_and_column(line: str, words: str,
         (("--image", "3,1,1"), "expected larger images"),
     ],
 )
-def test_flags_of_an_import_that_cannot_be_are_refused(flags: tuple[str, ...], words: str, tmp_path: Path) -> None:
+def test_flags_of_an_import_that_cannot_be_are_refused(
+    flags: tuple[str, str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sound = {"--format": "cgp-cnn", "--image": "3,32,32", "--classes": "10"} | dict([flags])
     given = [word for pair in sound.items() for word in pair]
-    done = populations("import", written(tmp_path, json.dumps(SMALL)), *given, "--out", "run", cwd=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert words in done.stderr
+    file = written(tmp_path, json.dumps(SMALL))
+    assert cli.main(["import", str(file), *given, "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 

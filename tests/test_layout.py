@@ -36,6 +36,7 @@ WITHOUT_TORCH = (
     "populations.commands.draw",
     "populations.commands.explain",
     "populations.commands.finetune",
+    "populations.commands.import_networks",
     "populations.commands.plot",
     "populations.commands.report",
     "populations.figures.blocks",

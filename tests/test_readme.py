@@ -25,7 +25,7 @@ COMMANDS = [
 ]
 ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "plot"),
-    *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
+    *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
 SEARCHES = [shlex.split(line)[2:] for line in COMMANDS if line.startswith("python evolve.py")]
 ON_A_RUN = [line for line in COMMANDS if "runs/digits-1" in line]

@@ -107,7 +107,7 @@ def _of_list(where: str, line: str, rows: Sequence[Any]) -> list[Node]:
         name, *inputs = row
         if n == 0 or n == len(rows) - 1:
             wanted = "full" if n else "input"
-            if name != wanted or len(rows) < 3:
+            if name != wanted:
                 raise BadInput(f"{here}: row {n} is {name!r}; expected input, nodes, and in the end full")
             if n and inputs[0] != n - 1:
                 raise BadInput(f"{here}: the output reads row {inputs[0]}; expected {n - 1}, that of the last node")
