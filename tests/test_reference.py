@@ -33,7 +33,7 @@ def test_every_flag_has_its_row_in_its_group_with_its_default() -> None:
 
 COMMANDS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "plot"),
-    *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
+    *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
 
 

@@ -67,7 +67,7 @@ class SpaceFlags:
     function_set: str = flag("resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas")
     wiring: str = flag("sequential", f"how genes mean connections: {_or(list(WIRINGS))}", before="sequential")
     rows: int = flag(5, "of --wiring grid: nodes in a column", before=5)
-    columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: --num-max-depth]", before=None)
+    columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: as many as the most active nodes]", before=None)
     levels_back: int = flag(10, "how many nodes back a second input may reach; of --wiring grid, columns back any input may")
     head: str = flag("pool", "what the last linear layer reads: pool (the mean over all pixels) or flatten (every number of the last map)", before="pool")
     max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
