@@ -30,10 +30,10 @@ def create(
     """Return the network of `graph` as timm's `create_model` would: None stands for what the graph says.
 
     `weights` are those of `Network`; without them it begins as torch begins. The head is a fresh one where
-    `num_classes` is another number. With `features_only` there is none, and `num_classes` and `global_pool` say
-    nothing. Raises BadInput, naming the argument, for what the graph cannot do.
+    `num_classes` is another number, or what it reads. With `features_only` there is none, and `num_classes` and
+    `global_pool` say nothing. Raises BadInput, naming the argument, for what the graph cannot do.
     """
-    classes = graph.classes if num_classes is None else num_classes
+    classes, flat = graph.classes if num_classes is None else num_classes, graph.head == "flatten"
     if features_only:
         network: Network | FeatureNetwork = FeatureNetwork(graph, out_indices)
     elif out_indices is not None:
@@ -42,8 +42,9 @@ def create(
         network = Network(graph)
         network.reset_classifier(classes, global_pool)
     if weights is not None:
-        own = [name for name in network.state_dict() if classes == graph.classes or not name.startswith("head.")]
-        network.load_state_dict({name: weights[name] for name in own}, strict=classes == graph.classes)
+        same_head = classes == graph.classes and (global_pool is None or (global_pool == "flatten") == flat)
+        own = [name for name in network.state_dict() if same_head or not name.startswith("head.")]
+        network.load_state_dict({name: weights[name] for name in own}, strict=same_head)
     if in_chans is not None:
         adapt_input(network, in_chans)
     if output_stride is not None:
@@ -157,6 +158,11 @@ def dilate(trunk: Trunk, output_stride: int) -> None:
     if output_stride < 1:
         raise BadInput(f"output_stride: {output_stride}; expected at least 1, such as 8 or 16")
     graph = trunk.graph
+    if getattr(trunk, "global_pool", "") == "flatten" and output_stride < trunk.output_stride:
+        raise BadInput(
+            f"output_stride: {output_stride}; the head reads all of maps of stride {trunk.output_stride}: give "
+            "global_pool 'avg' or '', too"
+        )
     for n, (node, module) in enumerate(zip(graph.nodes, trunk.nodes, strict=False), 1):
         stride = graph.flows[n].stride
         if output_stride % stride and stride % output_stride:

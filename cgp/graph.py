@@ -5,11 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cgp.blocks import block
 from cgp.errors import BadInput
 from cgp.layers import How, Measure, Shape, joined, measure
+
+HEADS: Final = ("pool", "flatten")  #: what makes a vector of the last map: the mean over all pixels, or all of it
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,14 @@ class Flow(NamedTuple):
 class Graph:
     """A network's active nodes, its image and number of classes; node n reads nodes below n.
 
-    The head is global average pooling and a linear layer. Raises BadInput, naming the node, where
-    the nodes do not form such a network.
+    The head makes a vector of the last map (`HEADS`), and a linear layer reads that. Raises BadInput, naming the
+    node, where the nodes do not form such a network.
     """
 
     nodes: tuple[Node, ...]
     image: Shape
     classes: int
+    head: str = "pool"  #: of `HEADS`
 
     @classmethod
     def chain(cls, blocks: list[str], image: Shape, classes: int) -> "Graph":
@@ -65,6 +68,8 @@ class Graph:
                 f"graph of {len(self.nodes)} nodes, {self.classes} classes, images {tuple(self.image)}; "
                 "expected 1 or more of each"
             )
+        if self.head not in HEADS:
+            raise BadInput(f"graph with head {self.head!r}; expected one of {', '.join(HEADS)}")
 
     @cached_property
     def id(self) -> str:
@@ -73,7 +78,8 @@ class Graph:
             (node.block, sorted(node.inputs) if block(node.block).join == "sum" else node.inputs)
             for node in self.nodes
         ]
-        text = json.dumps([nodes, self.image, self.classes], separators=(",", ":"))
+        head = [] if self.head == "pool" else [self.head]  # so that ids of older programs hold
+        text = json.dumps([nodes, self.image, self.classes, *head], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def aligned(self, n: int) -> tuple[Shape, list[int]]:
@@ -112,8 +118,9 @@ class Graph:
 
     @property
     def features(self) -> int:
-        """Channels that reach the head."""
-        return self.flows[-1].shape.channels
+        """Numbers that the linear layer of the head reads."""
+        channels, height, width = self.flows[-1].shape
+        return channels if self.head == "pool" else channels * height * width
 
     @property
     def params(self) -> int:
@@ -128,14 +135,15 @@ class Graph:
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""
         nodes = [[node.block, *node.inputs] for node in self.nodes]
-        return {"image": list(self.image), "classes": self.classes, "nodes": nodes}
+        head = {} if self.head == "pool" else {"head": self.head}
+        return {"image": list(self.image), "classes": self.classes, "nodes": nodes} | head
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Graph":
         """Read what `to_json` made. Raises BadInput, naming the node, for anything else."""
         try:
             nodes = tuple(Node(str(name), tuple(inputs)) for name, *inputs in value["nodes"])
-            return cls(nodes, Shape(*map(int, value["image"])), int(value["classes"]))
+            return cls(nodes, Shape(*map(int, value["image"])), int(value["classes"]), value.get("head", "pool"))
         except BadInput:
             raise
         except (KeyError, TypeError, ValueError) as error:

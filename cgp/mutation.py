@@ -1,5 +1,7 @@
 """Point mutation, whatever the wiring. A child depends on the genome and the random generator alone. No torch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cgp.genome import Genome, within_limits
@@ -14,11 +16,8 @@ def forced(genome: Genome, space: Space, rng: np.random.Generator, rate: float) 
     """
     child = list(genome.genes)
     _mutate(child, space, rng, rng.random(len(child)) < rate)
-    if _meaning(child, space) == _meaning(genome.genes, space):
-        active = wiring(space).active(child, space)
-        for index in rng.permutation(len(active)):
-            if _change(child, active[index], space, rng):
-                break
+    if _same(child, genome, space):
+        _change_network(child, genome, space, rng)
     return Genome(tuple(child))
 
 
@@ -28,10 +27,7 @@ def one_gene(genome: Genome, space: Space, rng: np.random.Generator) -> Genome:
     It is the genome itself where the space holds no neighbour within its limits.
     """
     child = list(genome.genes)
-    active = wiring(space).active(child, space)
-    for index in rng.permutation(len(active)):
-        if _change(child, active[index], space, rng):
-            break
+    _change_network(child, genome, space, rng)
     return Genome(tuple(child))
 
 
@@ -44,9 +40,21 @@ def neutral(genome: Genome, space: Space, rng: np.random.Generator, rate: float)
     return Genome(tuple(drifted))
 
 
-def _meaning(genes: list[int] | tuple[int, ...], space: Space) -> list[tuple[int, int]]:
-    """Return what the graph depends on, each active gene with its place: equal exactly for equal nodes."""
-    return [(index, genes[index]) for index in wiring(space).active(genes, space)]
+def _same(genes: Sequence[int], genome: Genome, space: Space) -> bool:
+    """Whether `genes` mean the network that `genome` means."""
+    found = wiring(space)
+    return found.nodes(genes, space) == found.nodes(genome.genes, space)
+
+
+def _change_network(child: list[int], genome: Genome, space: Space, rng: np.random.Generator) -> None:
+    """Change active genes of `child`, which means what `genome` does, in random order until it means another network.
+
+    In a chain the first change is enough; in a grid one may lead to a node that is like the one before.
+    """
+    active = wiring(space).active(child, space)
+    for index in rng.permutation(len(active)):
+        if _change(child, active[index], space, rng) and not _same(child, genome, space):
+            break
 
 
 def _mutate(

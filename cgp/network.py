@@ -120,21 +120,23 @@ class Trunk(nn.Module):
         return [found[n] for n in wanted]
 
 
-POOLS = ("avg", "max", "")  #: of `global_pool`; "" leaves the map as it is
+#: Of `global_pool`: mean or maximum over all pixels, all numbers of the map in a row, or the map as it is.
+POOLS = ("avg", "max", "flatten", "")
 
 
 class Network(Trunk):
     """The network of a graph: its nodes, global pooling, a linear head. Its interface is that of timm's models.
 
-    `num_classes` 0 means features instead of logits: pooled, or with `global_pool` "" the map itself.
+    `num_classes` 0 means features instead of logits: pooled, or with `global_pool` "" the map itself. With
+    `flatten` images have to be of the graph's size.
     """
 
     def __init__(self, graph: Graph) -> None:
         """Build every node of `graph`."""
         super().__init__(graph, graph.depth)
         self.num_classes = graph.classes
-        self.num_features = graph.features
-        self.global_pool = "avg"
+        self.num_features = graph.flows[-1].shape.channels
+        self.global_pool = "avg" if graph.head == "pool" else graph.head
         self.head: nn.Module = nn.Linear(graph.features, graph.classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -145,10 +147,12 @@ class Network(Trunk):
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool the map of `forward_features` and classify: (batch, num_classes).
 
-        With `pre_logits`, or without classes, return what the classifier would read: (batch, num_features), or
-        without pooling the map.
+        With `pre_logits`, or without classes, return what the classifier would read: (batch, num_features), with
+        `flatten` (batch, num_features x height x width), or without pooling the map.
         """
-        if self.global_pool:
+        if self.global_pool == "flatten":
+            features = features.flatten(1)
+        elif self.global_pool:
             features = features.mean((2, 3)) if self.global_pool == "avg" else features.amax((2, 3))
         return features if pre_logits else cast(Tensor, self.head(features))
 
@@ -167,7 +171,9 @@ class Network(Trunk):
         """
         pool = self.global_pool if global_pool is None else global_pool
         if pool not in POOLS:
-            raise BadInput(f"global_pool: unknown {pool!r}{did_you_mean(pool, POOLS)}; expected 'avg', 'max' or ''")
+            raise BadInput(
+                f"global_pool: unknown {pool!r}{did_you_mean(pool, POOLS)}; expected 'avg', 'max', 'flatten' or ''"
+            )
         if num_classes < 0 or (num_classes and not pool):
             asked = f"num_classes: {num_classes} with global_pool {pool!r}"
             raise BadInput(f"{asked}; expected at least 0, and 0 without pooling, which the classifier needs")
@@ -175,7 +181,9 @@ class Network(Trunk):
         where = next(self.parameters(), torch.empty(0))
         self.head = nn.Identity()
         if num_classes:
-            self.head = nn.Linear(self.num_features, num_classes, device=where.device, dtype=where.dtype)
+            height, width = self.graph.flows[-1].shape[1:] if pool == "flatten" else (1, 1)
+            reads = self.num_features * height * width
+            self.head = nn.Linear(reads, num_classes, device=where.device, dtype=where.dtype)
 
 
 @singledispatch

@@ -52,10 +52,10 @@ def concat(*maps: Tensor) -> Tensor:
 }  # fmt: skip
 _NETWORK = '''
 class Network(nn.Module):
-    """{depth} nodes, then the mean over all pixels and a linear layer; graph {identity}.
+    """{depth} nodes, then {pooling} and a linear layer; graph {identity}.
 
     Node n is `nodes[n - 1]`, and xn is what it gives; a comment says how many channels, rows and columns that has for
-    images of {image}. Larger images work, too.
+    images of {image}. {others}
     """
 
     def __init__(self) -> None:
@@ -70,8 +70,12 @@ class Network(nn.Module):
     def forward(self, x0: Tensor) -> Tensor:
         """Return logits (batch, {classes}) of normalised images (batch, channels, height, width)."""
 {steps}
-        return self.head(x{depth}.mean((2, 3)))
+        return self.head(x{depth}.{vector})
 '''
+_HEADS = {  # what makes a vector of the last map, what other images do, and the call
+    "pool": ("the mean over all pixels", "Larger images work, too.", "mean((2, 3))"),
+    "flatten": ("all numbers of the last map", "Other sizes do not fit.", "flatten(1)"),
+}
 _ROOM = 96  # columns of a call that stands on one line
 _ELSEWHERE = 10_007  # channels, which no block makes of others: what of a block follows its input shows there
 
@@ -92,9 +96,11 @@ def definition(graph: Graph) -> str:
         made = functions.call(node.block, shape) if layers else "nn.Identity()"
         nodes.append(f"                {made},  # {n}: {node.block}")
         steps.append(f"        x{n} = {value}  # {node.block}: {_size(graph.flows[n].shape)}")
+    pooling, others, vector = _HEADS[graph.head]
     network = _NETWORK.format(
-        depth=graph.depth, identity=graph.id[:12], image=_size(graph.image), nodes="\n".join(nodes),
-        features=graph.features, classes=graph.classes, steps="\n".join(steps),
+        pooling=pooling, others=others, vector=vector, depth=graph.depth, identity=graph.id[:12],
+        image=_size(graph.image), nodes="\n".join(nodes), features=graph.features, classes=graph.classes,
+        steps="\n".join(steps),
     )  # fmt: skip
     return "\n".join([*functions.sources(), network]).lstrip("\n")
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from cgp.blocks import Block, block, function_set
 from cgp.costs import Costs
 from cgp.errors import BadInput
+from cgp.grid import Cell, Grid, in_order
 from cgp.layers import Shape
 
 FLOPS_PER_PIXEL = 500_000  # of the image: what a ResNet-110 takes (494,000, at any size)
@@ -20,13 +21,16 @@ class Space:
 
     function_set: str  #: name of a set, or comma-separated block names
     min_depth: int  #: fewest active nodes, inclusive
-    max_depth: int  #: most active nodes, inclusive; also the number of nodes of a genome
+    max_depth: int  #: most active nodes, inclusive; in sequential wiring also the number of nodes of a genome
     image: Shape  #: channels, height, width of one image
     classes: int
-    levels_back: int = 10  #: how many nodes back a second input may reach
+    levels_back: int = 10  #: how many nodes back a second input may reach; of a grid how many columns any may
     max_params: int | None = None  #: limit on trainable parameters; None: the function set's own, if any
     max_flops: int | None = None  #: limit on forward FLOPs per image
     wiring: str = "sequential"  #: how genes mean connections, see `cgp.wiring`
+    rows: int = 5  #: of the grid, in that wiring
+    columns: int = 30  #: of the grid
+    head: str = "pool"  #: of the networks, see `cgp.graph.HEADS`
 
     def __post_init__(self) -> None:
         """Check that a genome of any depth in the range exists."""
@@ -36,7 +40,7 @@ class Space:
             raise BadInput(
                 f"--num-max-depth: {self.max_depth} is below --num-min-depth {self.min_depth}; expected min <= max"
             )
-        if self.levels_back < 2:
+        if self.levels_back < 2 and self.wiring != "grid":
             raise BadInput(
                 f"--levels-back: {self.levels_back}; expected at least 2, as the node one back is connected already"
             )
@@ -56,6 +60,8 @@ class Space:
                 f"--image-size: images are {smallest} pixels; expected at least 2 for the pooling "
                 f"in function set {self.function_set!r}"
             )
+        if self.wiring == "grid":
+            self.grid.check(self.min_depth, self.max_depth, any(self.joins))
         self._check_limits()
 
     def _check_limits(self) -> None:
@@ -118,6 +124,11 @@ class Space:
         """For each block gene, whether it has a second input."""
         return tuple(chosen.arity == 2 for chosen in self.blocks)
 
+    @cached_property
+    def grid(self) -> Grid:
+        """The cells of the grid; where the function set has a stem, column 0 alone reads the image."""
+        return Grid(self.rows, self.columns, self.levels_back, bool(function_set(self.function_set).stem))
+
     @property
     def depths(self) -> range:
         """What a depth gene may be."""
@@ -138,7 +149,7 @@ class Space:
     @cached_property
     def costs(self) -> Costs:
         """Parameters and FLOPs of a genome of this space."""
-        return Costs(self.blocks, self.image, self.classes)
+        return Costs(self.blocks, self.image, self.classes, self.head)
 
     @cached_property
     def cheapest(self) -> tuple[int, int]:
@@ -148,7 +159,7 @@ class Space:
 
     def _params(self, gene: int) -> int:
         """Parameters of a chain of two such blocks, by which blocks are ranked."""
-        return self.costs.of([gene] * 2, [0] * 2, 2)[0]
+        return self.costs.of([gene] * 2, range(2), [0] * 2)[0]
 
     @cached_property
     def narrowest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -174,11 +185,33 @@ class Space:
         return genes
 
     @cached_property
+    def cheapest_join(self) -> int:
+        """The cheapest block gene with two inputs, by parameters. There must be one."""
+        return min((gene for gene, joins in enumerate(self.joins) if joins), key=self._params)
+
+    def cheapest_cells(self, depth: int) -> dict[Cell, int]:
+        """Return the cheapest network of `depth` nodes in the grid: its cells, and the block gene of each."""
+        cells = self.grid.plainest(depth)
+        length = min(depth, self.columns)
+        genes = self.cheapest_genes(length)
+        if depth > length:
+            genes[-1] = self.cheapest_join
+            genes += [self.cheapest[self.grid.column(cell.number) > 0] for cell in cells[length:]]
+        return dict(zip(cells, genes, strict=True))
+
+    @cached_property
     def cheapest_cost(self) -> tuple[int, int]:
         """Parameters and FLOPs that a limit must admit so that a network of every depth exists."""
-        genes = self.cheapest_genes(self.max_depth)
-        found = [self.costs.of(genes, genes, depth) for depth in {self.min_depth, self.max_depth}]
+        depths = {self.min_depth, self.max_depth}
+        if self.wiring == "grid":
+            depths |= {self.columns} & {*self.depths}
+        found = [self._cheapest_cost(depth) for depth in depths]
         return max(params for params, _ in found), max(flops for _, flops in found)
+
+    def _cheapest_cost(self, depth: int) -> tuple[int, int]:
+        if self.wiring != "grid":
+            return self.costs.of(self.cheapest_genes(depth), range(depth), [0] * depth)
+        return self.costs.of(*in_order(self.cheapest_cells(depth)))
 
     @property
     def usual_flops(self) -> int:

@@ -115,7 +115,7 @@ class DataSpec:
 
 
 #: Stages; the others are named by the commands that send them.
-SEARCH, FINAL, CONFIRMED, POLISH = "search", "final", "confirmed", "polish"
+SEARCH, FINAL, CONFIRMED, POLISH, IMPORTED = "search", "final", "confirmed", "polish", "import"
 
 
 class Key(NamedTuple):

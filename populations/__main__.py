@@ -211,6 +211,35 @@ def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export.set_defaults(command=_command_of("export", "export_model"))
 
 
+def _add_import(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
+    imported = commands.add_parser(
+        "import", help="networks of another program as a run, in which none is trained yet"
+    )
+    imported.add_argument(
+        "file", type=Path, metavar="FILE", help="a network a line: an active list, or a row of a log"
+    )
+    imported.add_argument(
+        "--format", required=True, metavar="NAME", help="cgp-cnn: as cgp-cnn-PyTorch prints and logs"
+    )
+    imported.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run to make")
+    imported.add_argument("--image", required=True, metavar="C,H,W", help="channels, height and width of the images")
+    imported.add_argument("--classes", type=int, required=True, metavar="N", help="how many classes there are")
+    imported.add_argument(
+        "--rows", type=int, default=5, metavar="N", help="of the grid of a logged genome [default: 5]"
+    )
+    imported.add_argument(
+        "--columns", type=int, default=30, metavar="N", help="of the grid of a logged genome [default: 30]"
+    )
+    imported.add_argument(
+        "--types", metavar="NAMES", help="types by their number in a logged genome, with commas [default: theirs]"
+    )
+    imported.add_argument(
+        "--dataset", default="cifar10", metavar="NAME", help="images to train them on later [default: cifar10]"
+    )
+    imported.add_argument("--data-dir", default="data", metavar="DIR", help="where their files are [default: data]")
+    imported.set_defaults(command=_command_of("import_networks", "import_networks"))
+
+
 def _add_tensorboard(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     board = commands.add_parser(
         "tensorboard", help="a run as event files for TensorBoard: curves, settings, population"
@@ -233,7 +262,7 @@ def _add_mlflow(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 _ADDED = (
     *(_add_list, _add_show, _add_best, _add_lineage, _add_compare, _add_explain, _add_draw),
     *(_add_report, _add_watch, _add_plot),
-    *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export),
+    *(_add_replay, _add_confirm, _add_measure, _add_finetune, _add_predict, _add_export, _add_import),
     *(_add_tensorboard, _add_mlflow),
 )
 

@@ -76,9 +76,9 @@ def features(graph: Graph) -> Vector:
     kinds, parts = np.zeros(len(_KINDS)), np.zeros((_PARTS, len(_KINDS)))
     levels, pairs = np.zeros((4, _LEVELS)), np.zeros(_PAIRS)  # convolutions, their log width, their kernel, nodes
     halved, reaches = list[float](), {"sum": list[int](), "concat": list[int]()}
-    elements, narrowest, narrowest_at, before = 0, math.inf, 0, "image"
-    for n, (node, flow, source) in enumerate(zip(graph.nodes, graph.flows[1:], graph.flows, strict=False)):
-        known, shape = _block(node.block), flow.shape
+    elements, narrowest, narrowest_at = 0, math.inf, 0
+    for n, (node, flow) in enumerate(zip(graph.nodes, graph.flows[1:], strict=True)):
+        known, shape, before = _block(node.block), flow.shape, node.inputs[0]
         kinds[known.kind] += 1
         parts[n * _PARTS // depth, known.kind] += 1
         level = min(_LEVELS - 1, flow.stride.bit_length() - 1)
@@ -87,12 +87,11 @@ def features(graph: Graph) -> Vector:
             levels[0, level] += 1
             levels[1, level] += math.log2(shape.channels)
             levels[2, level] += known.kernel
-        if flow.stride > source.stride:
+        if flow.stride > graph.flows[before].stride:
             halved.append(n / depth)
         if known.join:
             reaches[known.join].append(n - min(node.inputs))
-        pairs[_pair(before, node.block)] += 1
-        before = node.block
+        pairs[_pair(graph.nodes[before - 1].block if before else "image", node.block)] += 1
         elements += shape.channels * shape.height * shape.width
         if shape.channels < narrowest:
             narrowest, narrowest_at = shape.channels, n

@@ -37,6 +37,7 @@ WITHOUT_TORCH = (
     "populations.commands.draw",
     "populations.commands.explain",
     "populations.commands.finetune",
+    "populations.commands.import_networks",
     "populations.commands.plot",
     "populations.commands.report",
     "populations.commands.watch",

@@ -19,13 +19,14 @@ from populations.setup.config import parse
 from populations.setup.flags import FLAGS
 from test_data import write_mnist
 from test_finetune import grey_images
+from test_import import SMALL as SMALL_IMPORTED
 
 README = ROOT / "README.md"
 TEXT = README.read_text()
 COMMANDS = commands(README)
 ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
-    *("replay", "confirm", "measure", "finetune", "predict", "export", "tensorboard", "mlflow"),
+    *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
 STUDIES = ("spectra", "corruptions", "forgetting", "depth")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
@@ -43,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
     grey_images(cwd / "photos")
+    (cwd / "networks.txt").write_text(json.dumps(SMALL_IMPORTED))
     shutil.copy(cwd / "photos" / "left" / "0.png", cwd / "photo.jpg")  # told by what it holds
     write_mnist(cwd / "data", "MNIST")
     return cwd
@@ -93,22 +95,23 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     """A run with a value other than the default for every flag records just these."""
     values = {
         "num_min_depth": 1, "num_max_depth": 3, "function_set": "conv_4_3,conv_6_3,maxpool", "levels_back": 3,
-        "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2, "offspring": 1,
-        "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds", "re_evaluate": True,
-        "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20", "image_size": 8,
+        "head": "flatten", "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2,
+        "offspring": 1, "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds",
+        "re_evaluate": True, "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20",
+        "image_size": 8,
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
         "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
         "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
-    # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py and
-    # test_serial.py try them.
+    # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py,
+    # test_serial.py and test_grid.py try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
-        "keep_head": False, "rung_score": "smoothed",
+        "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

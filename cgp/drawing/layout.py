@@ -11,7 +11,7 @@ IMAGE, HEAD = 0, -1  #: numbers of the two boxes that are no nodes
 
 @dataclass(frozen=True)
 class Box:
-    """The image, a node, or the head (global average pooling and a linear layer)."""
+    """The image, a node, or the head (global average pooling, or nothing, and a linear layer)."""
 
     node: int  #: IMAGE, 1, 2, ... in the order of the graph (or of the genome), or HEAD
     name: str

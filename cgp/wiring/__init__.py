@@ -1,6 +1,7 @@
 """How genes mean connections. A genome's genes are integers; its wiring says what each may be and which count.
 
 sequential   a chain, whose length is a gene
+grid         rows and columns, every connection a gene
 
 To add one: write a class with the methods of `Wiring` in a file of its own and enter it in `WIRINGS`.
 """
@@ -13,9 +14,10 @@ import numpy as np
 
 from cgp.graph import Node
 from cgp.space import Space
+from cgp.wiring.grid import InGrid
 from cgp.wiring.sequential import Sequential
 
-__all__ = ["WIRINGS", "Sequential", "Wiring", "wiring"]
+__all__ = ["WIRINGS", "InGrid", "Sequential", "Wiring", "wiring"]
 
 
 class Wiring(Protocol):
@@ -34,10 +36,13 @@ class Wiring(Protocol):
         """Return what gene `index` may be instead, the others being as they are, whatever the network would cost."""
 
     def nodes(self, genes: Sequence[int], space: Space) -> tuple[Node, ...]:
-        """Return the active nodes in topological order."""
+        """Return the active nodes in topological order: equal wherever the network is the same one."""
 
     def all_nodes(self, genes: Sequence[int], space: Space) -> tuple[tuple[Node, ...], frozenset[int]]:
-        """Return every node, silent ones too, in topological order, and the numbers (from 1) of the active ones."""
+        """Return every node, silent ones too, in topological order, and the numbers (from 1) of the active ones.
+
+        The active ones come in the order of `nodes`. Silent nodes that no map could reach are left out.
+        """
 
     def cost(self, genes: Sequence[int], space: Space) -> tuple[int, int]:
         """Return parameters, and forward FLOPs per image, of the network."""
@@ -52,7 +57,7 @@ class Wiring(Protocol):
         """Read what `to_json` made. Raises BadInput for anything else."""
 
 
-WIRINGS: dict[str, Wiring] = {"sequential": Sequential()}
+WIRINGS: dict[str, Wiring] = {"sequential": Sequential(), "grid": InGrid()}
 
 
 def wiring(space: Space) -> Wiring:

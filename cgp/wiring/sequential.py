@@ -5,7 +5,6 @@ node, and that is one. The depth gene says how many nodes are active; the nodes 
 under mutation and wake when the depth grows.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
@@ -17,8 +16,7 @@ import numpy as np
 from cgp.errors import BadInput
 from cgp.graph import Node
 from cgp.space import Space
-
-_PARTS = 8  # in which nodes are made cheaper: fine enough to end close below a limit
+from cgp.wiring.fitting import narrowed
 
 
 class Sequential:
@@ -75,7 +73,8 @@ class Sequential:
 
     def cost(self, genes: Sequence[int], space: Space) -> tuple[int, int]:
         """Return parameters and FLOPs."""
-        return space.costs.of(*split(genes, space))
+        blocks, seconds, depth = split(genes, space)
+        return space.costs.of(blocks, range(depth), seconds)
 
     def check(self, genes: Sequence[int], space: Space) -> None:
         """Raise BadInput, naming node and gene, unless each gene is one that `space` admits there."""
@@ -149,30 +148,19 @@ def _surplus_downsamplings(
 def _fit(blocks: list[int], seconds: list[int], depth: int, space: Space, rng: np.random.Generator) -> int:
     """Make the active nodes cheaper, in place and as little as it takes, until they keep the limits of `space`.
 
-    Nodes in random order get the narrowest block of their kind, an eighth of them at a time, so that wiring and
-    kinds stay; where that is not enough, the cheapest block; at last the whole is the cheapest network of its
-    depth, which the space guarantees to fit. Returns how many blocks were replaced.
+    At last the whole is the cheapest network of its depth, which the space guarantees to fit. Returns how many blocks
+    were replaced.
     """
 
     def fits(genes: Sequence[int]) -> bool:
-        return space.admits(*space.costs.of(genes, seconds, depth))
+        return space.admits(*space.costs.of(genes, range(depth), seconds))
 
     if fits(blocks):
         return 0
-    order = rng.permutation(depth).tolist()
-
-    def cheaper(level: int) -> list[int]:
-        if level > 2 * _PARTS:
-            silent = [space.cheapest[1] if space.shrinks[gene] else gene for gene in blocks[depth:]]
-            return space.cheapest_genes(depth) + silent
-        genes = list(blocks)
-        for n in order[: depth * min(level, _PARTS) // _PARTS]:
-            genes[n] = space.narrowest[n > 0][genes[n]]
-        for n in order[: depth * max(0, level - _PARTS) // _PARTS]:
-            if not space.shrinks[genes[n]]:
-                genes[n] = space.cheapest[n > 0]
-        return genes
-
-    level = bisect_left(range(2 * _PARTS + 1), True, 1, key=lambda level: fits(cheaper(level)))
-    before, blocks[:] = list(blocks), cheaper(level)
+    fitted = narrowed(blocks[:depth], [False, *[True] * (depth - 1)], space.shrinks, fits, space, rng)
+    silent = blocks[depth:]
+    if fitted is None:
+        fitted = space.cheapest_genes(depth)
+        silent = [space.cheapest[1] if space.shrinks[gene] else gene for gene in silent]
+    before, blocks[:] = list(blocks), fitted + silent
     return sum(map(ne, before, blocks))

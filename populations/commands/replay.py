@@ -4,7 +4,7 @@ import argparse
 
 from cgp.errors import BadInput
 from evaluate.data.splits import load as load_data
-from evaluate.job import recipe
+from evaluate.job import IMPORTED, recipe
 from evaluate.training.train import Diverged
 from populations.commands.polish import polish
 from populations.reading import replay
@@ -93,7 +93,10 @@ def _take_images_from(run: Run, moved: dict[str, str]) -> None:
 def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
-    _ = model.scored
+    if model.key.stage == IMPORTED:
+        _refuse_other_sizes(run, model)
+    else:
+        _ = model.scored
     print(f"training from scratch on train+validation: recipe {chosen.name}, {chosen.epochs} epochs")
     flags = session_flags(arguments)
     if arguments.workers is None and (arguments.executor or run.config.get("executor", "local")) == "local":
@@ -107,6 +110,16 @@ def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> in
     print(f"TEST {said} (test images, scored once at the end)")
     print(f"weights: {polished.folder}")
     return 0
+
+
+def _refuse_other_sizes(run: Run, model: RecordedModel) -> None:
+    """Raise BadInput where the images of `run`, which an imported network has not seen yet, are not for it."""
+    images, graph = load_data(Config.of(run.config, run.folder).data()), model.model
+    if images.shape != graph.image or len(images.classes) != graph.classes:
+        raise BadInput(
+            f"--recipe: model {model.id} is for images of {tuple(graph.image)} in {graph.classes} classes; those of "
+            f"{run.config['dataset']} are {tuple(images.shape)} in {len(images.classes)}; import it for them"
+        )
 
 
 def _test(run: Run, model: RecordedModel) -> None:

@@ -32,9 +32,9 @@ def _of(run: Run) -> pd.DataFrame:
     if len(models) > MOST:
         models = models[models["id"].isin(_with_ancestors(best(run, BEST)["id"], _parents(run)))]
     kept = models[["id", "parent", "job", "generation", "status", "val_accuracy"]]
-    accuracy = models.set_index("id")["val_accuracy"].where(models.set_index("id")["status"] == "ok")
+    accuracy = models.set_index("id")["val_accuracy"].where(models.set_index("id")["status"] == "ok").to_dict()
     return kept.assign(
-        gain=kept["id"].map(accuracy) - kept["parent"].map(accuracy),
+        gain=kept["id"].map(accuracy).astype("float64") - kept["parent"].map(accuracy).astype("float64"),
         line=kept["id"].isin(line(run)),
         change=_changes(run, kept),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap
 
 from cgp.errors import BadInput, did_you_mean
-from evaluate.job import SEARCH
+from evaluate.job import IMPORTED, SEARCH
 from evaluate.metrics import METRICS
 from populations.reading.columns import SHARED
 from populations.reading.frame import Run
@@ -102,7 +102,7 @@ def _row(group: pd.DataFrame, metric: str, first: Numbers | None) -> dict[str, A
         "open": int((own["status"] == "open").sum()),
         "copies": len(group) - len(own),
     }
-    return row | {"unmeasured": int((own["status"] == "ok").sum()) - len(scores)}
+    return row | {"unmeasured": int(_counts(own).sum()) - len(scores)}
 
 
 def _difference(scores: Numbers, first: Numbers | None) -> dict[str, float]:
@@ -112,8 +112,13 @@ def _difference(scores: Numbers, first: Numbers | None) -> dict[str, float]:
     return {"difference": float(scores.mean() - first.mean()), "from": low, "to": high}
 
 
+def _counts(group: pd.DataFrame) -> "pd.Series[bool]":
+    """Which models are compared: those that ended ok, and imported ones, of which only the costs are known."""
+    return (group["status"] == "ok") | (group["stage"] == IMPORTED)
+
+
 def _scores(group: pd.DataFrame, metric: str) -> Numbers:
-    ended = group[(group["status"] == "ok") & group["same_as"].isna()]
+    ended = group[_counts(group) & group["same_as"].isna()]
     return ended[metric].dropna().to_numpy(dtype=np.float64)
 
 

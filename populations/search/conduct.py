@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from cgp.errors import BadInput
+from populations.run_folder.folder import read_json
 from populations.search.loop import search
 from populations.search.observers import Aside, Observer, Observers
 from populations.search.schedule import Schedule
 from populations.search.stop import refusing_disk_said
 from populations.setup.config import Config
+from populations.setup.recorded import IMPORTED_FROM
 from populations.setup.start import start
 from populations.strategies import Sweep
+from populations.terminal.programs import populations_command
 from populations.terminal.screen import Screen
 
 
@@ -18,6 +22,11 @@ def conduct(config: Config, screen: Screen, observers: Sequence[Observer] = ()) 
 
     Raises BadInput for what cannot be used, and Stopped where the user wants no more at once.
     """
+    if config.resume and IMPORTED_FROM in read_json(config.resume / "config.json"):
+        raise BadInput(
+            f"--resume {config.resume}: holds imported networks, and no search; train them by "
+            f"{populations_command()} replay {config.resume} MODEL --recipe NAME"
+        )
     opened = start(config, screen)
     heard = Observers([screen, *(Aside(observer) for observer in observers)])
     with refusing_disk_said(), screen, heard:

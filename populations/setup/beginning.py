@@ -1,5 +1,6 @@
 """The network of weights that are trained on, for the images that it is trained on now."""
 
+import dataclasses
 from pathlib import Path
 
 from cgp.errors import BadInput
@@ -31,12 +32,17 @@ def network_of(weights: Path, config: Config, data: Data) -> Graph:
         )
     if config.beginning.keep_head:
         _refuse_other_classes(description, graph, config, data)
-    fitted = Graph(graph.nodes, data.shape, len(data.classes))
+    fitted = dataclasses.replace(graph, image=data.shape, classes=len(data.classes))
     try:
         fitted.flows  # noqa: B018 - walks the graph
     except BadInput as error:
         side = f"{data.shape.height} x {data.shape.width}"
         raise BadInput(f"--dataset {config.evaluation.dataset}: images of {side} do not fit: {error}") from error
+    if config.beginning.keep_head and fitted.features != graph.features:
+        raise BadInput(
+            f"--keep-head: the head reads the {graph.features:,} numbers of the last map (flatten), which are "
+            f"{fitted.features:,} for these images; expected images of {graph.image.height} x {graph.image.width}"
+        )
     return fitted
 
 

@@ -14,6 +14,8 @@ from dataclasses import fields
 from cgp.blocks import function_set
 from cgp.errors import BadInput, did_you_mean
 from cgp.families import family_named
+from cgp.graph import HEADS
+from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset
 from evaluate.job import DataSpec, Recipe
 from evaluate.metrics import goals_of, objectives, sealed
@@ -30,6 +32,8 @@ _DEEPEST = 2_000  # nodes: more than ResNet-1202 (He et al. 2015); to draw and m
 RANGES = {
     "num_max_depth": (1, _DEEPEST),
     "levels_back": (2, 10_000),
+    "rows": (1, 1_000),
+    "columns": (1, _DEEPEST),
     "population": (1, 100_000),
     "offspring": (1, 100_000),
     "generations": (1, 1_000_000),
@@ -41,6 +45,7 @@ RANGES = {
     "max_params": (1, _MOST),
     "max_flops": (0, _MOST),
 }
+_CELLS = 20_000  # of a grid
 #: Flags that have no effect on networks which are given.
 OF_SEARCHES = (
     *(field.name for field in fields(SpaceFlags)),
@@ -56,6 +61,7 @@ def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) ->
     """
     _check_numbers(asked, given)
     _check_words(asked, given)
+    _check_wiring(asked, typed)
     _check_given(asked, typed)
     _check_beginning(asked, typed)
     _check_strategy(asked, typed)
@@ -121,6 +127,21 @@ def _check_words(asked: Flags, given: Collection[str]) -> None:
     names = [name.strip() for name in asked.evolution.objectives.split(",")]
     if "objectives" in given and (twice := [name for name in names if names.count(name) > 1]):
         raise BadInput(f"--objectives: {twice[0]} is there twice; name each objective once")
+
+
+def _check_wiring(asked: Flags, typed: Collection[str]) -> None:
+    space = asked.space
+    if space.wiring not in WIRINGS:
+        known = f"{did_you_mean(space.wiring, WIRINGS)}; one of {', '.join(WIRINGS)}"
+        raise BadInput(f"--wiring: unknown {space.wiring!r}{known}")
+    if space.head not in HEADS:
+        raise BadInput(f"--head: unknown {space.head!r}{did_you_mean(space.head, HEADS)}; one of {', '.join(HEADS)}")
+    for name in ("rows", "columns"):
+        if name in typed and space.wiring != "grid":
+            raise BadInput(f"{spelled(name)}: {asked.values[name]} goes with --wiring grid, not {space.wiring}")
+    columns = space.columns or space.num_max_depth
+    if space.wiring == "grid" and space.rows * columns > _CELLS:
+        raise BadInput(f"--rows: {space.rows} x {columns} nodes; expected at most {_CELLS:,} in all")
 
 
 def _check_given(asked: Flags, typed: Collection[str]) -> None:

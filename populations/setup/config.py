@@ -82,8 +82,19 @@ class Config(Flags):
     def space_for(self, image: Shape, classes: int) -> Space:
         """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
         asked = self.space
-        depths = (asked.num_min_depth, asked.num_max_depth)
-        unlimited = Space(asked.function_set, *depths, image, classes, asked.levels_back, asked.max_params)
+        unlimited = Space(
+            asked.function_set,
+            asked.num_min_depth,
+            asked.num_max_depth,
+            image,
+            classes,
+            asked.levels_back,
+            asked.max_params,
+            wiring=asked.wiring,
+            rows=asked.rows,
+            columns=asked.columns or asked.num_max_depth,
+            head=asked.head,
+        )
         most = unlimited.usual_flops if asked.max_flops == USUAL else asked.max_flops
         return dataclasses.replace(unlimited, max_flops=most or None)
 

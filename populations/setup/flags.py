@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
+from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
@@ -65,7 +66,11 @@ class SpaceFlags:
     num_min_depth: int = flag(20, "fewest active nodes of a genome")
     num_max_depth: int = flag(70, "most active nodes of a genome")
     function_set: str = flag("resnet", f"{', '.join(FUNCTION_SETS)}, or blocks with commas")
-    levels_back: int = flag(10, "how many nodes back a second input may reach")
+    wiring: str = flag("sequential", f"how genes mean connections: {_or(list(WIRINGS))}", before="sequential")
+    rows: int = flag(5, "of --wiring grid: nodes in a column", before=5)
+    columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: as many as the most active nodes]", before=None)
+    levels_back: int = flag(10, "how many nodes back a second input may reach; of --wiring grid, columns back any input may")
+    head: str = flag("pool", "what the last linear layer reads: pool (the mean over all pixels) or flatten (every number of the last map)", before="pool")
     max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
     max_flops: int | Literal["usual"] | None = flag(USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has")
 

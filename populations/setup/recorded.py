@@ -8,7 +8,8 @@ from cgp.errors import BadInput
 from evaluate.foreign import with_paths
 
 # Recorded beside the flags:
-_FINGERPRINT = "data_fingerprint"  # of the images
+FINGERPRINT = "data_fingerprint"  #: of the images; None where none have been seen, as by a run of imported networks
+IMPORTED_FROM = "imported_from"  #: the format of networks that are of another program; missing where they are not
 CODE = "code_digests"  #: of the files of the user's that judge networks, by metric; missing where there are none
 
 
@@ -22,7 +23,7 @@ def meaning(
     """
     found = {**before, **recorded}
     require(found, flags, folder)
-    if unknown := sorted(recorded.keys() - {*flags, _FINGERPRINT, CODE}):
+    if unknown := sorted(recorded.keys() - {*flags, FINGERPRINT, CODE, IMPORTED_FROM}):
         raise BadInput(
             f"{folder / 'config.json'}: has {_named(unknown)}, which this program does not know; "
             "use the version that wrote it, see environment.json"
@@ -32,6 +33,8 @@ def meaning(
 
 def networks_of(recorded: Mapping[str, Any]) -> str:
     """Return what the networks are of a run whose `config.json` holds `recorded`: the models table's function_set."""
+    if IMPORTED_FROM in recorded:
+        return str(recorded[IMPORTED_FROM])
     trained_on = recorded.get("mode") if recorded.get("weights") else None
     return str(trained_on or recorded.get("family") or recorded["function_set"])
 
@@ -77,8 +80,10 @@ def refuse_other_code(recorded: Mapping[str, Any], code: Mapping[str, str], fold
 
 def refuse_other_images(recorded: Mapping[str, Any], fingerprint: str, folder: Path, asked: str) -> None:
     """Raise BadInput, beginning with the flag `asked`, where the images are not those that the run began with."""
-    require(recorded, (_FINGERPRINT,), folder)
-    if (before := str(recorded[_FINGERPRINT])) != fingerprint:
+    require(recorded, (FINGERPRINT,), folder)
+    if recorded[FINGERPRINT] is None:
+        return
+    if (before := str(recorded[FINGERPRINT])) != fingerprint:
         raise BadInput(
             f"{asked}: the dataset has changed, its fingerprint is {fingerprint[:12]} and was {before[:12]}; restore "
             "the images, say where they are now (--data-dir, --dataset folder:PATH), or start another run"
