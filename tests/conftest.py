@@ -29,10 +29,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Files that take long: they begin first, so that the last minute is not that of one file.
 LONG = (
-    *("test_search", "test_asked", "test_tricks", "test_screened", "test_polish", "test_signals", "test_executors"),
+    *("test_docs", "test_search", "test_asked", "test_tricks", "test_screened", "test_polish", "test_signals"),
+    *("test_executors",),
     *("test_readme", "test_network", "test_benchmarks", "test_dask", "test_executor_contract", "test_screen"),
     *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival", "test_tracking"),
     *("test_report", "test_watch", "test_goals", "test_nsga2", "test_examples", "test_finetune", "test_predict"),
+    *("test_studies", "test_import", "test_grid", "test_makefile", "test_corruptions"),
 )
 
 

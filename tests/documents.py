@@ -21,8 +21,8 @@ _SMALL = (
 )
 
 _SMALL_DEPTH = (
-    *("--networks", "2", "--train-sizes", "40,60", "--num-min-depth", "2", "--num-max-depth", "3", "--epochs", "1"),
-    *("--executor", "serial"),
+    *("--function-sets", "vgg", "--train-sizes", "40,60", "--networks", "2", "--num-min-depth", "2"),
+    *("--num-max-depth", "3", "--epochs", "1", "--executor", "serial"),
 )
 
 
