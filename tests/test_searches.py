@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.searches import live, population, replayed, rungs
+from benchmarks.searches import live, population, replayed, rungs, summary
 from benchmarks.searches.table import read, write
 from cgp import BadInput
 from evaluate.job import DataSpec, Job, Result
@@ -175,3 +175,47 @@ def test_the_model_free_arm_tries_as_many_children_as_draws() -> None:
     found = searching.candidates(searching.individuals[0], np.random.default_rng(0))
     children = [proposal for proposal in found if proposal.parent]
     assert 0 < 2 * len(children) == len(found)
+
+
+# What the live searches say
+
+
+def searches(gains: dict[str, float], seeds: int = 8) -> list[dict[str, Any]]:
+    """Searches whose best network is better than its start by `gains`, by arm, and a little by chance."""
+    rng = np.random.default_rng(0)
+    rows = list[dict[str, Any]]()
+    for seed, arm in ((seed, arm) for seed in range(seeds) for arm in live.ARMS):
+        found = rng.uniform(0.2, 0.3, START + 10)
+        found[START + 2] = 0.4 + gains.get(arm, 0.0) + rng.uniform(0, 0.002)
+        trained = [[float(n + 1), float(score), float(score)] for n, score in enumerate(found)]
+        about = {"arm": arm, "seed": seed, "budget": START + 9.5, "hardware": "a machine"}
+        rows.append(about | {"trained": trained, "judged": [float(found[START + 2])] * live.JUDGES})
+    return rows
+
+
+def test_the_area_is_the_mean_of_the_curve_from_the_start_to_the_budget() -> None:
+    trained = [[float(n + 1), 0.1, 0.2] for n in range(START)] + [[START + 2.0, 0.3, 0.6], [START + 4.5, 0.2, 0.9]]
+    row = {"trained": trained, "budget": START + 4.0}
+    assert summary.area(row) == pytest.approx((0.2 * 2 + 0.6 * 2) / 4)  # what comes after the budget does not count
+    assert summary.curve(row, np.array([0.0, 0.4, 0.6])).tolist() == [0.2, 0.2, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("gains", "success"),
+    [({"screened": 0.1}, True), ({"screened": 0.1, "model-free": 0.2}, False), ({}, False)],
+    ids=["above both", "below model-free", "the same"],
+)
+def test_success_is_above_random_and_above_the_arm_without_a_model(gains: dict[str, float], success: bool) -> None:
+    found = summary.summary(searches(gains))
+    assert found["seeds"] == list(range(8))
+    assert found["success"] is success
+    assert found["arms"]["random"]["P(win)"] == 0.5
+
+
+def test_tests_are_corrected_for_their_number() -> None:
+    assert summary.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_too_few_whole_seeds_are_said_in_one_line() -> None:
+    with pytest.raises(BadInput, match="0 seeds with every arm; expected at least 2: record more by python -m"):
+        summary.summary(searches({}, 1)[:-1])
