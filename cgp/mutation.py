@@ -47,14 +47,19 @@ def _same(genes: Sequence[int], genome: Genome, space: Space) -> bool:
 
 
 def _change_network(child: list[int], genome: Genome, space: Space, rng: np.random.Generator) -> None:
-    """Change active genes of `child`, which means what `genome` does, in random order until it means another network.
+    """Change one active gene of `child`, which means what `genome` does, so that it means another network.
 
-    In a chain the first change is enough; in a grid one may lead to a node that is like the one before.
+    Genes are tried in random order. In a chain the first is enough; in a grid a change may lead to a node that is
+    like the one before, and is taken back.
     """
     active = wiring(space).active(child, space)
-    for index in rng.permutation(len(active)):
-        if _change(child, active[index], space, rng) and not _same(child, genome, space):
-            break
+    for place in rng.permutation(len(active)):
+        index = active[place]
+        before = child[index]
+        if _change(child, index, space, rng):
+            if not _same(child, genome, space):
+                break
+            child[index] = before
 
 
 def _mutate(

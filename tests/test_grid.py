@@ -16,7 +16,7 @@ from cgp.drawing.arrange import layout_of_genome
 from cgp.errors import BadInput
 from cgp.genome import Genome, draw, validate
 from cgp.layers import Shape
-from cgp.mutation import forced, neutral
+from cgp.mutation import forced, neutral, one_gene
 from cgp.space import Space
 from cgp.wiring import wiring
 from cgp.wiring.grid import Genes
@@ -80,6 +80,16 @@ def test_children_keep_the_limits_and_only_forced_ones_mean_another_network(
     assert drifted.graph(space).id == genome.graph(space).id
     if len(space.plain(2)) > 1 and not space.limited:  # then a block can always become another one
         assert child.graph(space).id != genome.graph(space).id
+
+
+def test_a_change_that_leads_to_a_node_like_the_one_before_is_taken_back() -> None:
+    """In one column of equal nodes, only another block means another network: the output may move as it likes."""
+    space = Space("conv_16_3,conv_32_3", 1, 1, Shape(3, 32, 32), 10, 1, wiring="grid", rows=4, columns=1)
+    genome = Genome((*[0] * 4, *[0] * 8, 4))
+    for seed in range(50):
+        child = one_gene(genome, space, np.random.default_rng(seed))
+        assert child.graph(space) != genome.graph(space)
+        assert sum(a != b for a, b in zip(child.genes, genome.genes, strict=True)) == 1
 
 
 @examples
