@@ -1,7 +1,7 @@
 """How genes mean connections. A genome's genes are integers; its wiring says what each may be and which count.
 
 sequential   a chain, whose length is a gene
-grid         rows and columns, every connection a gene
+grid         rows and columns, every connection a gene; grid_draw, how such genes are drawn
 
 To add one: write a class with the methods of `Wiring` in a file of its own and enter it in `WIRINGS`.
 """
