@@ -12,7 +12,7 @@ from evaluate.job import RECIPES
 from populations.search.asking import add_session_flags
 from populations.setup.config import flag_options
 from populations.setup.flags import FLAGS, OF_FINETUNE
-from populations.terminal.programs import OneLineParser
+from populations.terminal.programs import OneLineParser, add_format, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,18 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done, 1: a replay differs from its record, 2: bad input, or a training or disk that gives up (one line
     on stderr), 130: stopped.
     """
-    try:
-        arguments = parser().parse_args(argv)
-        code: int = arguments.command(arguments)
-    except BrokenPipeError:  # as in `... | head`
-        sys.stderr.close()
-        return 0
-    except (BadInput, OSError) as error:
-        print(f"populations: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return code
+    return run_command(parser(), argv)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_list(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     listing = commands.add_parser("list", help="the runs in a folder")
     listing.add_argument("folder", nargs="?", type=Path, default=Path("runs"))
-    _with_format(listing)
+    add_format(listing)
     listing.set_defaults(command=_command_of("look", "list_runs"))
 
 
@@ -58,14 +47,14 @@ def _add_show(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     show.add_argument("--sort", metavar="COLUMN", help="sort by a column, greatest first")
     show.add_argument("--front", action="store_true", help="the models that none beats in all objectives of the run")
     show.add_argument("--ledger", action="store_true", help="where the time of the slots went, and what was saved")
-    _with_format(show)
+    add_format(show)
     show.set_defaults(command=_command_of("look", "show_models"))
 
 
 def _add_best(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     best = commands.add_parser("best", help="the best model: its row, graph and folder")
     _with_run(best)
-    _with_format(best)
+    add_format(best)
     best.set_defaults(command=_command_of("look", "show_best"))
 
 
@@ -78,7 +67,7 @@ def _add_compare(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
         ("--stage", "search", "stage of the models"),
     ):
         compare.add_argument(name, default=default, metavar="NAME", help=f"{shown} [default: {default}]")
-    _with_format(compare)
+    add_format(compare)
     compare.set_defaults(command=_command_of("compare", "compare_groups"))
 
 
@@ -86,7 +75,7 @@ def _add_lineage(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     lineage = commands.add_parser("lineage", help="from the first ancestor to a model, or every parent")
     _with_run(lineage)
     lineage.add_argument("model", nargs="?", help="beginning of an id, or best")
-    _with_format(lineage)
+    add_format(lineage)
     lineage.set_defaults(command=_command_of("look", "show_lineage"))
 
 
@@ -94,16 +83,14 @@ def _add_explain(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     explain = commands.add_parser(
         "explain", help="a model node by node: what each costs, and what its parent has there"
     )
-    _with_run(explain)
-    explain.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
-    _with_format(explain)
+    _with_model(explain)
+    add_format(explain)
     explain.set_defaults(command=_command_of("explain", "explain_model"))
 
 
 def _add_draw(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     draw = commands.add_parser("draw", help="a model as a picture: blocks, channels and sizes, and what reads what")
-    _with_run(draw)
-    draw.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    _with_model(draw)
     draw.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: .svg, .png or .dot")
     draw.add_argument("--genome", action="store_true", help="draw the silent nodes too")
     draw.add_argument("--force", action="store_true", help="overwrite FILE where it exists")
@@ -138,8 +125,7 @@ def _add_plot(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 def _add_replay(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     again = commands.add_parser("replay", help="score a model again and compare to the bit")
-    _with_run(again)
-    again.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    _with_model(again)
     again.add_argument("--retrain", action="store_true", help="train it again with its seed, and compare")
     again.add_argument("--test", action="store_true", help="score the test images too, and record it")
     again.add_argument(
@@ -162,7 +148,7 @@ def _add_confirm(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     confirm.add_argument("--top", type=int, default=3, metavar="N", help="how many models [default: 3]")
     confirm.add_argument("--seeds", type=int, default=3, metavar="K", help="trainings of each [default: 3]")
     add_session_flags(confirm)
-    _with_format(confirm)
+    add_format(confirm)
     confirm.set_defaults(command=_command_of("confirm", "confirm_models"))
 
 
@@ -172,7 +158,7 @@ def _add_measure(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     measure.add_argument("models", nargs="*", metavar="MODEL", help="beginning of an id, or best [default]")
     measure.add_argument("--measure", default="clean", metavar="NAME", help="what is measured [default: clean]")
     add_session_flags(measure)
-    _with_format(measure)
+    add_format(measure)
     measure.set_defaults(command=_command_of("measure", "measure_models"))
 
 
@@ -182,14 +168,13 @@ def _add_predict(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     predict.add_argument("model", help="beginning of an id, or best")
     predict.add_argument("images", nargs="+", type=Path, metavar="PATH", help="image file, or folder of images")
     predict.add_argument("--top", type=int, default=3, metavar="N", help="most probable classes shown [default: 3]")
-    _with_format(predict)
+    add_format(predict)
     predict.set_defaults(command=_command_of("predict", "predict_images"))
 
 
 def _add_finetune(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     finetune = commands.add_parser("finetune", help="train a model on, on other images, as a run of its own")
-    _with_run(finetune)
-    finetune.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    _with_model(finetune)
     for name, default in OF_FINETUNE.items():
         known = FLAGS[name]
         shown = known.help.partition(" [default")[0] + (f" [default: {default}]" if default else "")
@@ -200,8 +185,7 @@ def _add_finetune(commands: "argparse._SubParsersAction[OneLineParser]") -> None
 
 def _add_export(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     export = commands.add_parser("export", help="carry a network away: as Python source, ONNX, torch.export, weights")
-    _with_run(export)
-    export.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+    _with_model(export)
     export.add_argument(
         "--format", default="source", metavar="NAME", help="source (a folder with model.py), onnx, torch-export or "
         "safetensors [default: source]",
@@ -271,14 +255,15 @@ def _with_run(command: OneLineParser) -> None:
     command.add_argument("run", type=Path, help="run folder")
 
 
+def _with_model(command: OneLineParser) -> None:
+    _with_run(command)
+    command.add_argument("model", nargs="?", default="best", help="beginning of an id, or best [default]")
+
+
 def _with_follow(command: OneLineParser) -> None:
     command.add_argument(
         "--follow", action="store_true", help="go on with what comes, as long as the run is searching"
     )
-
-
-def _with_format(command: OneLineParser) -> None:
-    command.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
 def _command_of(module: str, name: str, extra: str = "", *packages: str) -> Callable[[argparse.Namespace], int]:

@@ -6,30 +6,17 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from cgp.errors import BadInput
 from populations.search.asking import add_session_flags
 from populations.search.stop import Stopped
 from populations.setup.config import flag_options
 from populations.setup.flags import FLAGS
-from populations.terminal.programs import OneLineParser
+from populations.terminal.programs import OneLineParser, add_format, run_command
 
 # Flags of `evolve.py` that `depth` takes, too.
 _OF_DEPTH = (
     *("num_min_depth", "num_max_depth", "levels_back", "max_params", "max_flops", "seed", "dataset", "data_dir"),
-    *(
-        "val_size",
-        "image_size",
-        "recipe",
-        "epochs",
-        "batch_size",
-        "lr",
-        "augment",
-        "precision",
-        "devices",
-        "workers",
-        "timeout",
-    ),
-    *("executor", "scheduler"),
+    *("val_size", "image_size", "recipe", "epochs", "batch_size", "lr", "augment", "precision", "devices", "workers"),
+    *("timeout", "executor", "scheduler"),
 )
 
 
@@ -39,21 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: answered, 1: nothing could be measured, 2: bad input, or a disk that gives up (one line on stderr), 130:
     stopped.
     """
-    try:
-        arguments = parser().parse_args(argv)
-        code: int = arguments.command(arguments)
-    except BrokenPipeError:  # as in `... | head`
-        sys.stderr.close()
-        return 0
-    except (BadInput, OSError) as error:
-        print(f"studies: error: {error}", file=sys.stderr)
-        return 2
-    except Stopped:
-        print("stopped at once; the same command goes on", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        return 130
-    return code
+    return run_command(parser(), argv)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,7 +83,7 @@ def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
         known = FLAGS[name]
         given = {"default": "all" if name == "val_size" else None, "dest": name}  # the same images at every size
         depth.add_argument(known.spelled, **flag_options(known) | given)
-    _with_format(depth)
+    add_format(depth)
     depth.set_defaults(command=_command_of("depth"), passed=_OF_DEPTH)
 
 
@@ -124,18 +97,18 @@ def _with_models(study: OneLineParser) -> None:
     study.add_argument("--models", nargs="+", default=[], metavar="MODEL", help=named)
     study.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
     add_session_flags(study)
-    _with_format(study)
-
-
-def _with_format(study: OneLineParser) -> None:
-    study.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    add_format(study)
 
 
 def _command_of(module: str) -> Callable[[argparse.Namespace], int]:
     """Return a command that imports its study when it is called: torch takes seconds."""
 
     def command(arguments: argparse.Namespace) -> int:
-        code: int = import_module(f"studies.{module}").ask(arguments)
+        try:
+            code: int = import_module(f"studies.{module}").ask(arguments)
+        except Stopped:
+            print("stopped at once; the same command goes on", file=sys.stderr)
+            return 130
         return code
 
     return command

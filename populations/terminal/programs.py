@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -51,6 +52,31 @@ def _beside() -> Path | None:
     """Return the folder of the installed commands where one of them was started, else None."""
     started = Path(sys.argv[0])
     return started.absolute().parent if started.name in _INSTALLED else None
+
+
+def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Run the command that `parser` finds in `argv` and return its exit code.
+
+    0 where a reader is gone, as in `... | head`, 2 for bad input or a disk that gives up (one line on stderr), 130
+    where the user stopped it.
+    """
+    try:
+        arguments = parser.parse_args(argv)
+        code: int = arguments.command(arguments)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except (BadInput, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def add_format(command: argparse.ArgumentParser) -> None:
+    """Let a command's table be asked for in another form."""
+    command.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
 class OneLineParser(argparse.ArgumentParser):
