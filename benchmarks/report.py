@@ -3,19 +3,18 @@
 import contextlib
 import io
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.browser import CHROMIUM
 from benchmarks.measure import Benchmark, in_turn
 from benchmarks.store import VARIANTS, fill
 from populations import __main__ as populations
 
 FRAMES = 20
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Each frame changes the picture; what is measured is the median time from one to the next, in seconds.
 _FRAMES = """(change) => new Promise((resolve) => {
     const steps = {

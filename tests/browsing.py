@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from benchmarks.browser import CHROMIUM
+
 in_a_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium, which is not installed: apt install chromium"
 )

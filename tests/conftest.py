@@ -11,7 +11,7 @@ import torch
 from playwright.sync_api import Browser, sync_playwright
 
 import harness
-from browsing import CHROMIUM
+from benchmarks.browser import CHROMIUM
 from cgp.graph import Graph
 from cgp.layers import Shape
 from evaluate.data.splits import load

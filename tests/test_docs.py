@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import CHROMIUM
+from benchmarks.browser import CHROMIUM
 from documents import blocks, commands, flags, is_search, left_out, run, small
 from harness import ROOT
 from populations.setup.config import parse

@@ -150,9 +150,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.searches rungs", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--table", type=Path, default=population.TABLE, help="recorded [default: the committed one]")
     parser.add_argument("--repeats", type=int, default=40, help="random orders of the networks [default: 40]")
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).with_name("rungs.json"), help="[default: %(default)s]"
-    )
+    parser.add_argument("--out", type=Path, default=RESULT, help="[default: %(default)s]")
     arguments = parser.parse_args(argv)
     try:
         rows = read(arguments.table, population.VERSION)

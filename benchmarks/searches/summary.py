@@ -28,7 +28,8 @@ from benchmarks.searches.table import Row
 from cgp import BadInput
 from populations.strategies.screened import START
 
-RESULT, PICTURE = Path(__file__).with_name("live.json"), Path("docs/better-than-random.png")
+RESULT = Path(__file__).with_name("live.json")
+PICTURE = Path(__file__).parents[2] / "docs" / "better-than-random.png"
 CONTRASTS = [(arm, "random") for arm in live.ARMS if arm != "random"] + [("screened", "model-free")]
 LEVEL, RESAMPLES = 0.05, 10_000
 Vector = NDArray[np.float64]
