@@ -22,7 +22,7 @@ from populations.reading.studied import study
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
-from populations.setup.recorded import networks_of, require
+from populations.setup.recorded import IMPORTED_FROM, networks_of, require
 
 _TEST = "test_accuracy"
 _MEASURED = {metric.name for metric in METRICS.values() if metric.by}  # a column where the objectives ask for it
@@ -284,9 +284,14 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`."""
+        """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`.
+
+        Of networks of another program nothing was asked: `imported`.
+        """
         if is_held(self.folder):
             return "running"
+        if IMPORTED_FROM in self.config:
+            return "imported"
         afterwards = bool(self.config.get("inherit")) + bool(self.config.get("confirm"))
         wanted = self.config.get("generations", 0) + afterwards
         done = len(self._journal.tuples("select generation from generations"))
