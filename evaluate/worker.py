@@ -100,7 +100,8 @@ def evaluate(job: Job) -> Result:
     Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
     """
     about = {"job": job.about()} if isinstance(job.task, Train) else {}
-    folder = ModelFolder(Path(job.folder), about, Path(job.stop_file) if job.stop_file else None)
+    stop_file = Path(job.stop_file) if job.stop_file else None
+    folder = ModelFolder(Path(job.folder), about, stop_file, job.keep_epochs)
     try:
         return _train(job, folder) if isinstance(job.task, Train) else _measure(job, job.task)
     except Interrupted:

@@ -160,7 +160,7 @@ def population_table(strategy: Strategy, plan: Plan, forecast: Forecast) -> pd.D
             "mflops": [round(model.flops / 1e6, 1) for model in models],
             "receptive_field": [model.receptive_field for model in models],
             "seconds": [round(forecast.epoch(model) * forecast.epochs, 1) for model in models],
-            "mbytes": [round(forecast_bytes(model, plan.recipe) / 1e6, 1) for model in models],
+            "mbytes": [round(forecast_bytes(model, plan.recipe, plan.keep_epochs) / 1e6, 1) for model in models],
         }
     )
 
@@ -198,9 +198,9 @@ def search_bytes(work: Work, workers: int) -> int:
 
     With `--keep best` only the best network's and those in training lie on disk.
     """
-    sample = work.sample
-    mean = sum(forecast_bytes(model, work.plan.recipe) for model in sample) / len(sample)
-    return round(mean * (work.strategy.total if work.plan.keep == "all" else workers + 1))
+    sample, plan = work.sample, work.plan
+    mean = sum(forecast_bytes(model, plan.recipe, plan.keep_epochs) for model in sample) / len(sample)
+    return round(mean * (work.strategy.total if plan.keep == "all" else workers + 1))
 
 
 def worker_bytes(work: Work, device: str) -> int:
