@@ -180,7 +180,7 @@ def _subject(model: Model, source: Path, images: OnDevice, numerics: Numerics, f
     """Return the trained network of `model` with the best weights in the model folder `source`."""
     network = numerics.place(build(model)).eval()
     read_weights(source / BEST, network)
-    return Subject(model, network, images, numerics, folder)
+    return Subject(model, network, images, numerics, folder, source)
 
 
 def _images(job: Job, device: str) -> OnDevice:

@@ -11,6 +11,7 @@ import numpy as np
 from evaluate.measures.clean import clean
 from evaluate.measures.corruptions import corruptions, robust
 from evaluate.measures.forgetting import forgetting
+from evaluate.measures.landscape import landscape
 from evaluate.measures.latency import latency
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
@@ -22,6 +23,7 @@ MEASURES: Mapping[str, MeasureFunction] = {
     "clean": clean,
     "corruptions": corruptions,
     "forgetting": forgetting,
+    "landscape": landscape,
     "latency": latency,
     "robust": robust,
     "spectra": spectra,
