@@ -113,7 +113,22 @@ def _add_landscape(studies: "argparse._SubParsersAction[OneLineParser]") -> None
     landscape.set_defaults(command=_command_of("landscape"))
 
 
-_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_landscape)
+def _add_lr_range(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    lr_range = studies.add_parser("lr-range", help="at which learning rates the loss falls: the learning-rate finder")
+    _with_named_models(lr_range, "+", "beginnings of ids, or best")
+    lr_range.add_argument(
+        "--from", type=float, default=1e-5, dest="lowest", metavar="RATE", help="first rate [default: 1e-5]"
+    )
+    lr_range.add_argument(
+        "--to", type=float, default=10.0, dest="highest", metavar="RATE", help="last rate [default: 10]"
+    )
+    lr_range.add_argument(
+        "--batches", type=int, default=100, metavar="N", help="from the one to the other [default: 100]"
+    )
+    lr_range.set_defaults(command=_command_of("lr_range"))
+
+
+_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_landscape, _add_lr_range)
 
 
 def _with_models(study: OneLineParser) -> None:

@@ -19,12 +19,13 @@ from evaluate.measures.trajectory import FEWEST, Trajectory, epochs_of, trajecto
 from populations.commands.measure import Wanted
 from populations.search.asking import session_flags
 from populations.setup.forecast import FORWARD
+from populations.terminal.programs import report_is_installed
 from populations.terminal.screen import Screen
 from populations.terminal.spoken import duration
 from populations.terminal.tables import print_table
 from studies.asking import OF_MODELS, Asked, asked, by_part, measurements, stopped
 from studies.landing import Picture, land
-from studies.surfaces import Surface, arrays, can_turn, draw, page
+from studies.surfaces import Surface, arrays, draw, page
 
 NAME = "landscape"
 IMAGES = {"validation": "validation", "training": "train"}  #: what one asks for, and how that split is called
@@ -71,7 +72,7 @@ def ask(arguments: argparse.Namespace) -> int:
     landed = {"points": points, "planes": planes} | ({"trajectory": trajectory_of(ways)} if ways else {})
     pictures = {one.name: Picture(partial(draw, one), len(one.values)) for one in surfaces}
     files = {f"{one.name}.npz": arrays(one) for one in surfaces}
-    if can_turn():
+    if report_is_installed():
         files |= {f"{one.name}.html": page(one) for one in surfaces}
     else:
         screen.line("no surfaces to turn: plotly is not installed: pip install 'cgp-evolve[report]'")

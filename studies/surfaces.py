@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,9 +69,8 @@ def draw(surface: Surface, panels: "list[Axes]") -> None:
         if surface.way is not None:
             x, y = surface.way.places.T.tolist()
             axes.plot(x, y, "o-", color=INK, markersize=2.5, linewidth=0.8)
-            axes.annotate(
-                f"epoch {surface.way.epochs[0]}", (x[0], y[0]), xytext=(3, 3), textcoords="offset points", fontsize=6
-            )
+            beside: dict[str, Any] = {"xytext": (-3, 3), "textcoords": "offset points", "ha": "right", "fontsize": 6}
+            axes.annotate(f"epoch {surface.way.epochs[0]}", (x[0], y[0]), **beside)
         axes.plot(0, 0, "+", color=VERMILION, markersize=8, markeredgewidth=1.4)
         axes.set(xlabel=surface.directions[0], ylabel=surface.directions[1])
         axes.grid(visible=False)
@@ -85,7 +83,7 @@ def _contours(axes: "Axes", surface: Surface, name: str, grid: Grid) -> None:
     if known.count() == 0:
         return
     low, high = float(known.min()), float(known.max())
-    log = _is_wide(grid)
+    log = name == "loss" and _is_wide(grid)
     high = max(high, low + 1e-9)
     levels = np.geomspace(low, high, _LEVELS) if log else np.linspace(low, high, _LEVELS)
     levels[[0, -1]] = low, high  # which rounding must not leave out
@@ -101,11 +99,6 @@ def _is_wide(grid: Grid) -> bool:
     """Whether a log scale helps."""
     known = grid[np.isfinite(grid)]
     return bool(known.size and known.min() > 0 and known.max() > _LOG_FROM * known.min())
-
-
-def can_turn() -> bool:
-    """Whether there is what makes pages: plotly."""
-    return find_spec("plotly") is not None
 
 
 def page(surface: Surface) -> bytes:
@@ -130,7 +123,9 @@ def page(surface: Surface) -> bytes:
     x, y = surface.directions
     figure.update_layout(
         title={"text": f"{surface.model}: {label}, {surface.treatment}"},
+        margin={"l": 0, "r": 0, "b": 0, "t": 48},
         scene={"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
+        | {"camera": {"eye": {"x": 1.5, "y": 1.5, "z": 1.2}}}
         | {"zaxis": {"title": {"text": label}, "type": "log" if log else "linear"}},
     )
     made: str = figure.to_html(include_plotlyjs=True, div_id="surface", config={"displaylogo": False})

@@ -13,6 +13,7 @@ from evaluate.measures.corruptions import corruptions, robust
 from evaluate.measures.forgetting import forgetting
 from evaluate.measures.landscape import landscape
 from evaluate.measures.latency import latency
+from evaluate.measures.lr_range import lr_range
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
 
@@ -25,8 +26,12 @@ MEASURES: Mapping[str, MeasureFunction] = {
     "forgetting": forgetting,
     "landscape": landscape,
     "latency": latency,
+    "lr_range": lr_range,
     "robust": robust,
     "spectra": spectra,
 }
 
-__all__ = ["MEASURES", "MeasureFunction", "Measured", "Subject"]
+#: Those that begin with fresh weights, whether the trained ones are still there or not.
+UNTRAINED = frozenset({"forgetting", "lr_range"})
+
+__all__ = ["MEASURES", "UNTRAINED", "MeasureFunction", "Measured", "Subject"]
