@@ -77,7 +77,7 @@ def _require_weights(run: Run, identities: list[str]) -> None:
         named = " ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
         what = f"{run.folder}: the weights of {missing} of {len(identities)} models were not kept (--keep {keep})"
         raise BadInput(
-            f"{what}; left: {named or 'none'}; name those by --models, or search again with --keep all: "
+            f"{what}; left: {named or 'none'}; name those by their ids, or search again with --keep all: "
             "the same flags and seed give the same networks"
         )
 

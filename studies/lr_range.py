@@ -48,12 +48,12 @@ def ask(arguments: argparse.Namespace) -> int:
     if not known:
         screen.line("nothing was measured")
         return 1
-    batches = pd.concat([by_part(table, ["batch"]) for table in known], ignore_index=True)
+    batches = pd.concat([by_part(table, ["batch"]).sort_values("batch") for table in known], ignore_index=True)
     batches = batches.reindex(columns=[*OF_MODELS, "batch", "rate", "loss", "smoothed"])
     suggestions = suggestions_of(pd.concat(known, ignore_index=True), dict(wanted))
     pictures = {
         str(row["id"]): Picture(partial(_draw, batches[batches["id"] == row["id"]], row))
-        for row in suggestions.to_dict("records")
+        for _, row in suggestions.iterrows()
     }
     land(arguments.run, NAME, {"batches": batches, "suggestions": suggestions}, pictures, screen)
     print_table(suggestions, arguments.format)
@@ -82,7 +82,7 @@ def suggestions_of(wide: pd.DataFrame, options: Mapping[str, Mapping[str, Any]])
     return table.assign(batches=wide["batches"].astype("int64"), diverged=wide["diverged"] == 1)
 
 
-def _draw(batches: pd.DataFrame, row: Mapping[str, Any], panels: "list[Axes]") -> None:
+def _draw(batches: pd.DataFrame, row: "pd.Series[Any]", panels: "list[Axes]") -> None:
     (axes,) = panels
     label = f"smoothed ({SMOOTHING:g} stays)"
     axes.plot(batches["rate"], batches["loss"], ".", color=LINE, markersize=3, label="loss of a batch")
