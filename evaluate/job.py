@@ -220,6 +220,7 @@ class Job:
     until: int | None = None  #: epoch after which to pause; None: train to the end
     fingerprint: str | None = None  #: of the images that the search began with; a worker refuses others
     stage: str = SEARCH
+    keep_epochs: int = 0  #: of a training: the weights of every so many epochs stay; 0: of none
 
     @property
     def key(self) -> Key:

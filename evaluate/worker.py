@@ -29,7 +29,7 @@ from evaluate.devices.place import Place, settle_process, this_place
 from evaluate.files import BEST
 from evaluate.foreign import ForeignCodeChanged
 from evaluate.job import DataSpec, Inherit, Job, Measure, Result, Status, Train, Weights
-from evaluate.measures import MEASURES, Subject
+from evaluate.measures import MEASURES, UNTRAINED, Subject
 from evaluate.measures.goals import measured
 from evaluate.memory.heap import give_back_memory
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
@@ -100,7 +100,8 @@ def evaluate(job: Job) -> Result:
     Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
     """
     about = {"job": job.about()} if isinstance(job.task, Train) else {}
-    folder = ModelFolder(Path(job.folder), about, Path(job.stop_file) if job.stop_file else None)
+    stop_file = Path(job.stop_file) if job.stop_file else None
+    folder = ModelFolder(Path(job.folder), about, stop_file, job.keep_epochs)
     try:
         return _train(job, folder) if isinstance(job.task, Train) else _measure(job, job.task)
     except Interrupted:
@@ -160,7 +161,8 @@ def _measure(job: Job, task: Measure) -> Result:
     began, numerics = time.perf_counter(), this_place().numerics(task.precision)
     images = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
-    subject = _subject(task.model, Path(task.source), images, numerics, Path(job.folder))
+    trained = task.measure not in UNTRAINED
+    subject = _subject(task.model, Path(task.source), images, numerics, Path(job.folder), trained)
     if job.stop_file:
         subject = replace(subject, stop_file=Path(job.stop_file))
     found = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
@@ -175,11 +177,14 @@ def _measure(job: Job, task: Measure) -> Result:
     )
 
 
-def _subject(model: Model, source: Path, images: OnDevice, numerics: Numerics, folder: Path) -> Subject:
-    """Return the trained network of `model` with the best weights in the model folder `source`."""
+def _subject(
+    model: Model, source: Path, images: OnDevice, numerics: Numerics, folder: Path, trained: bool = True
+) -> Subject:
+    """Return the network of `model`, if `trained` with the best weights in the model folder `source`."""
     network = numerics.place(build(model)).eval()
-    read_weights(source / BEST, network)
-    return Subject(model, network, images, numerics, folder)
+    if trained:
+        read_weights(source / BEST, network)
+    return Subject(model, network, images, numerics, folder, source)
 
 
 def _images(job: Job, device: str) -> OnDevice:

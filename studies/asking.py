@@ -42,10 +42,11 @@ class Asked:
         return load_images(parse(["--resume", str(self.run.folder), *self.flags]).data())
 
 
-def asked(folder: Path, names: Sequence[str], top: int | None, flags: list[str]) -> Asked:
+def asked(folder: Path, names: Sequence[str], top: int | None, flags: list[str], trained: bool = True) -> Asked:
     """Return the models of the run in `folder` that `names` mean; without names the best `top`, or all.
 
-    Raises BadInput where there is no finished model, and where the weights of one were not kept.
+    Raises BadInput where there is no finished model, and, unless it is asked of fresh weights instead of `trained`
+    ones, where those of one were not kept.
     """
     if top is not None and top < 1:
         raise BadInput(f"--top: {top}; expected at least 1")
@@ -63,7 +64,8 @@ def asked(folder: Path, names: Sequence[str], top: int | None, flags: list[str])
         chosen = chosen[chosen["same_as"].isna()]
     if chosen.empty:
         raise BadInput(f"{folder}: no finished network yet; expected at least one whose status is ok")
-    _require_weights(run, list(chosen["id"]))
+    if trained:
+        _require_weights(run, list(chosen["id"]))
     return Asked(run, chosen, flags)
 
 
@@ -75,7 +77,7 @@ def _require_weights(run: Run, identities: list[str]) -> None:
         named = " ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
         what = f"{run.folder}: the weights of {missing} of {len(identities)} models were not kept (--keep {keep})"
         raise BadInput(
-            f"{what}; left: {named or 'none'}; name those by --models, or search again with --keep all: "
+            f"{what}; left: {named or 'none'}; name those by their ids, or search again with --keep all: "
             "the same flags and seed give the same networks"
         )
 

@@ -43,6 +43,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--timeout", "0"], "--timeout: 0"),
     (["--seed", "-1"], "--seed: -1"),
     (["--keep", "some"], "--keep"),
+    (["--keep-epochs", "-1"], "--keep-epochs: -1; expected at least 0"),
     (["--lr", "fast"], "--lr"),
     (["--generatoins", "3"], "did you mean '--generations'"),
     (["--levels-back", "1"], "--levels-back: 1"),

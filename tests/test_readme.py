@@ -28,7 +28,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "landscape", "lr-range")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
@@ -102,7 +102,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
         "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
-        "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
+        "keep": "best", "keep_epochs": 2, "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
     # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py,

@@ -38,7 +38,7 @@ COMMANDS = (
 )
 
 
-STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "landscape", "lr-range")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])

@@ -11,7 +11,9 @@ import numpy as np
 from evaluate.measures.clean import clean
 from evaluate.measures.corruptions import corruptions, robust
 from evaluate.measures.forgetting import forgetting
+from evaluate.measures.landscape import landscape
 from evaluate.measures.latency import latency
+from evaluate.measures.lr_range import lr_range
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
 
@@ -22,9 +24,14 @@ MEASURES: Mapping[str, MeasureFunction] = {
     "clean": clean,
     "corruptions": corruptions,
     "forgetting": forgetting,
+    "landscape": landscape,
     "latency": latency,
+    "lr_range": lr_range,
     "robust": robust,
     "spectra": spectra,
 }
 
-__all__ = ["MEASURES", "MeasureFunction", "Measured", "Subject"]
+#: Those that begin with fresh weights, whether the trained ones are still there or not.
+UNTRAINED = frozenset({"forgetting", "lr_range"})
+
+__all__ = ["MEASURES", "UNTRAINED", "MeasureFunction", "Measured", "Subject"]

@@ -64,6 +64,7 @@ class Plan:
     networks: str | None = None  #: what they are, where they are not of the space
     start: Weights | None = None  #: what they begin with, its file in the run folder
     goals: tuple[Goal, ...] = ()  #: what measures each network once it is trained
+    keep_epochs: int = 0  #: each training keeps the weights of every so many epochs; 0: of none
 
 
 class Store:
@@ -172,6 +173,7 @@ class Store:
             str(self.stop_file.absolute()),
             fingerprint=self.plan.fingerprint,
             stage=candidate.stage,
+            keep_epochs=plan.keep_epochs,
         )
 
     def _start(self, candidate: Candidate) -> Start:

@@ -38,6 +38,7 @@ RANGES = {
     "offspring": (1, 100_000),
     "generations": (1, 1_000_000),
     "confirm": (0, 100_000),
+    "keep_epochs": (0, _MOST),
     "workers": (1, 10_000),
     "image_size": (1, 4_096),
     "train_size": (1, _MOST),

@@ -84,6 +84,7 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         networks_of(config.values),
         config.start(),
         measuring,
+        config.run.keep_epochs,
     )
     breeding = Sweep(settings, asked) if asked else _breeding(config, settings, data, plan)
     if not (asked or config.resume):

@@ -134,9 +134,11 @@ def parser() -> argparse.ArgumentParser:
 def flag_options(flag: Flag) -> dict[str, Any]:
     """Return what argparse is told of a flag."""
     shown = flag.help if flag.default is None or flag.default is False else f"{flag.help} [default: {flag.default}]"
-    about = {"help": shown.replace("%", "%%")}
+    about: dict[str, Any] = {"help": shown.replace("%", "%%")}
     if flag.type is bool:
         return about | {"action": argparse.BooleanOptionalAction}
+    if flag.bare is not None:
+        about |= {"nargs": "?", "const": flag.bare}
     return about | {"type": flag.type, "metavar": flag.type.__name__.upper()}
 
 

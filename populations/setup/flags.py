@@ -27,13 +27,15 @@ T = TypeVar("T")
 USUAL: Final = "usual"  # default of --max-flops, which depends on the images
 
 
-def flag(default: T, help: str, *, search: bool = True, before: T | EllipsisType = ...) -> T:
+def flag(default: T, help: str, *, search: bool = True, before: T | EllipsisType = ..., bare: T | None = None) -> T:
     """Return a field that is a flag.
 
     `search`: another value makes it another search, which cannot be resumed. `before`: what a run meant that was
-    recorded before it was there; a flag without that was there from the first run of format 2 on.
+    recorded before it was there; a flag without that was there from the first run of format 2 on. `bare`: what it
+    means on a command line that gives it no value; None where it has to have one.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "search": search, "before": before})
+    about = {"help": help, "search": search, "before": before, "bare": bare}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def _from_recipe(what: str) -> str:
@@ -152,6 +154,7 @@ class RunFlags:
 
     run: str | None = flag(None, "folder of the run [default: runs/DATASET-N]", search=False)
     keep: str = flag("all", "whose weights to keep: all, best, or pareto (of nsga2: those of the front); records are always kept", search=False)
+    keep_epochs: int = flag(0, "keep the weights of every Nth epoch of each training, and those that it begins with, for `studies landscape`; without a number those of every epoch, 0 none", search=False, before=0, bare=1)
 # fmt: on
 
 
@@ -182,6 +185,7 @@ class Flag(NamedTuple):
     help: str
     search: bool
     before: Any
+    bare: Any
 
     @property
     def spelled(self) -> str:
@@ -232,7 +236,7 @@ OF_FINETUNE = {
     **{"keep_head": "no", "recipe": "finetune", "epochs": "the recipe's", "batch_size": "the recipe's"},
     **{"lr": "the recipe's", "weight_decay": "the recipe's", "patience": "the recipe's", "augment": "the recipe's"},
     **{"seed": "0", "run": "runs/DATASET-N", "devices": "auto", "workers": "1", "timeout": "none"},
-    **{"executor": "local", "scheduler": ""},
+    **{"executor": "local", "scheduler": "", "keep_epochs": "0"},
 }
 #: What a run meant that was recorded before a flag was there.
 BEFORE = {name: known.before for name, known in FLAGS.items() if known.before is not ...}
