@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"  # in the folder of a model
+ACTIVATIONS = "activations.npz"  # beside them, where a training was asked to record that
 START = "start.safetensors"  # in that of a run: what its networks begin with
 _DRAFT = ".draft-"  # in the name of a file that is being written
 

@@ -27,6 +27,8 @@ INITIALISATIONS = (
     "default",
 )
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
+_LATER = ("record",)  # fields of a recipe that earlier versions lacked
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Recipe:
     precision: str = "auto"
     augment: bool = True
     cuda_graphs: bool = False  #: on a GPU, start the kernels of a step as one graph
+    record: str | None = None  #: one of `RECORDED`; decides nothing of the training
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -55,6 +58,7 @@ class Recipe:
             ("--schedule", self.schedule, SCHEDULES),
             ("--init", self.init, INITIALISATIONS),
             ("--precision", self.precision, PRECISIONS),
+            ("--record", RECORDED[0] if self.record is None else self.record, RECORDED),
         ):
             if value not in known:
                 raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {known}")
@@ -76,6 +80,11 @@ class Recipe:
             )
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
+
+    def about(self) -> dict[str, Any]:
+        """Return a JSON-able value: that of earlier versions, without what is left as it was before it was there."""
+        before = {field.name: field.default for field in fields(self)}
+        return {k: value for k, value in asdict(self).items() if k not in _LATER or value != before[k]}
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
@@ -170,7 +179,7 @@ class Train:
         """Return, as a JSON-able value, all of it that decides the outcome."""
         about: dict[str, Any] = {
             "graph": self.model.to_json(),
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.about(),
             "data": self.data.about(),
         }
         match self.start:
@@ -183,7 +192,7 @@ class Train:
     @property
     def options_json(self) -> str:
         """What it does otherwise than a training of its run, as one text, the same for equal options."""
-        options = {"recipe": asdict(self.recipe), "polish": self.polish, "compiled": self.compiled}
+        options = {"recipe": self.recipe.about(), "polish": self.polish, "compiled": self.compiled}
         return json.dumps(options, sort_keys=True)
 
 

@@ -87,7 +87,18 @@ def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     depth.set_defaults(command=_command_of("depth"), passed=_OF_DEPTH)
 
 
-_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth)
+def _add_activations(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    activations = studies.add_parser("activations", help="what the activations of each layer were like in training")
+    activations.add_argument("run", type=Path, help="run folder, of a search with --record activations")
+    activations.add_argument(
+        "models", nargs="*", metavar="ID", help="beginnings of ids, or best [default: all that were trained]"
+    )
+    activations.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
+    add_format(activations)
+    activations.set_defaults(command=_command_of("activations"))
+
+
+_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_activations)
 
 
 def _with_models(study: OneLineParser) -> None:

@@ -28,7 +28,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "activations")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
@@ -40,7 +40,7 @@ ON_A_RUN = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny run called runs/digits-1."""
     cwd = tmp_path_factory.mktemp("readme")
-    done = program(*TINY, cwd=cwd)
+    done = program(*TINY, "--record", "activations", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
     grey_images(cwd / "photos")
@@ -112,6 +112,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
         "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
+        "record": None,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

@@ -38,7 +38,7 @@ COMMANDS = (
 )
 
 
-STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "activations")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])

@@ -18,6 +18,7 @@ from cgp.network import build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.job import Recipe
+from evaluate.training.activations import recorder
 from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.initialise import initialise
 from evaluate.training.step import make_step
@@ -64,6 +65,7 @@ def train(
     scheduler = make_schedule(optimizer, recipe, steps)
     step = make_step(network, optimizer, recipe, setting.numerics)
     curve = folder.resume(network, optimizer, scheduler)
+    watching = recorder(network, images, validation, setting.numerics, folder) if recipe.record else None
 
     while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
         started = time.perf_counter()
@@ -83,6 +85,8 @@ def train(
         if not all(map(math.isfinite, row.values())):
             raise Diverged(f"epoch {len(curve) + 1}: loss is not finite")
         curve.append(row)
+        if watching:
+            watching.note(len(curve))
         folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
     return curve
 

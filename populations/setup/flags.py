@@ -16,7 +16,7 @@ from cgp.families import FAMILIES
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
-from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, RECORDED, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
@@ -120,6 +120,7 @@ class EvaluationFlags:
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
     cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
+    record: str | None = flag(None, f"what to record of each training beside its scores: {', '.join(RECORDED)} (of each layer, after each epoch; shown by studies activations)", search=False, before=None)
 
 
 @dataclass(frozen=True)
