@@ -120,7 +120,10 @@ class EvaluationFlags:
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
     cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
-    record: str | None = flag(None, f"what to record of each training beside its scores: {', '.join(RECORDED)} (of each layer, after each epoch; shown by studies activations)", search=False, before=None)
+    ghost_batch: int | None = flag(None, _from_recipe("images that batch normalisation takes the statistics of, a divisor of --batch-size; 0 the whole batch"), before=0)
+    memory_limit: int | None = flag(None, _from_recipe("MB that a training may take on a worker, as predicted: what would take more has its batches split, down to --ghost-batch; 0 no limit"), before=0)
+    checkpoint_activations: bool | None = flag(None, _from_recipe("compute activations again on the way back instead of keeping them"), before=False)
+    record: str | None = flag(None, f"what to record of each training beside its scores: {', '.join(RECORDED)} (of each layer, after each epoch; shown by studies activations)", search=False, before="")
 
 
 @dataclass(frozen=True)
