@@ -14,6 +14,7 @@ from cgp.errors import BadInput
 # is imported, as every process that `peer` spawns imports this file again.
 LONG = ("peer", "peer_shallow", "scaling", "trainer")  #: those with `benchmark(quick, kept)`, which go on when killed
 NAMES = (
+    "activations",
     "cluster",
     "growth",
     "memory",

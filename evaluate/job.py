@@ -27,6 +27,13 @@ INITIALISATIONS = (
     "default",
 )
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
+_LATER = (
+    "record",
+    "ghost_batch",
+    "memory_limit",
+    "checkpoint_activations",
+)  # fields of a recipe that earlier versions lacked
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ class Recipe:
     precision: str = "auto"
     augment: bool = True
     cuda_graphs: bool = False  #: on a GPU, start the kernels of a step as one graph
+    record: str = ""  #: one of `RECORDED`, or nothing; decides nothing of the training
+    ghost_batch: int = 0  #: images that batch normalisation takes the statistics of; 0: the whole batch
+    memory_limit: int = 0  #: MB of 2^20 bytes of a training, as predicted, within which batches are split; 0: none
+    checkpoint_activations: bool = False  #: compute activations again on the way back instead of keeping them
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -55,6 +66,7 @@ class Recipe:
             ("--schedule", self.schedule, SCHEDULES),
             ("--init", self.init, INITIALISATIONS),
             ("--precision", self.precision, PRECISIONS),
+            ("--record", self.record or RECORDED[0], RECORDED),
         ):
             if value not in known:
                 raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {known}")
@@ -63,6 +75,8 @@ class Recipe:
             ("--batch-size", self.batch_size, 2),
             ("--patience", self.patience, 0),
             ("--weight-decay", self.weight_decay, 0),
+            ("--ghost-batch", self.ghost_batch, 0),
+            ("--memory-limit", self.memory_limit, 0),
         ):
             if not lowest <= number < math.inf:
                 raise BadInput(f"{flag}: {number}; expected at least {lowest}")
@@ -76,6 +90,31 @@ class Recipe:
             )
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
+        if self.ghost_batch == 1 or self.batch_size % self.group:  # a single value has no deviation
+            even = [str(size) for size in range(2, self.batch_size + 1) if not self.batch_size % size]
+            said = f"--ghost-batch: {self.ghost_batch} images; expected groups of equal size of at least 2"
+            raise BadInput(f"{said}, so of --batch-size {self.batch_size} one of {', '.join(even)}")
+
+    @property
+    def group(self) -> int:
+        """How many images batch normalisation takes the statistics of."""
+        return self.ghost_batch or self.batch_size
+
+    @property
+    def ghosts(self) -> int | None:
+        """How many images a ghost group has; None where a batch is one."""
+        return self.group if self.group < self.batch_size else None
+
+    def batch(self, images: int) -> int:
+        """Return how many of `images` a step takes; of fewer than a batch, as many whole groups as there are."""
+        if images < self.group:
+            return images
+        return min(self.batch_size, images // self.group * self.group)
+
+    def about(self) -> dict[str, Any]:
+        """Return a JSON-able value: that of earlier versions, without what is left as it was before it was there."""
+        before = {field.name: field.default for field in fields(self)}
+        return {k: value for k, value in asdict(self).items() if k not in _LATER or value != before[k]}
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
@@ -170,7 +209,7 @@ class Train:
         """Return, as a JSON-able value, all of it that decides the outcome."""
         about: dict[str, Any] = {
             "graph": self.model.to_json(),
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.about(),
             "data": self.data.about(),
         }
         match self.start:
@@ -183,7 +222,7 @@ class Train:
     @property
     def options_json(self) -> str:
         """What it does otherwise than a training of its run, as one text, the same for equal options."""
-        options = {"recipe": asdict(self.recipe), "polish": self.polish, "compiled": self.compiled}
+        options = {"recipe": self.recipe.about(), "polish": self.polish, "compiled": self.compiled}
         return json.dumps(options, sort_keys=True)
 
 

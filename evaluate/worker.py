@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import signal
 import threading
@@ -31,6 +32,7 @@ from evaluate.foreign import ForeignCodeChanged
 from evaluate.job import DataSpec, Inherit, Job, Measure, Result, Status, Train, Weights
 from evaluate.measures import MEASURES, UNTRAINED, Subject
 from evaluate.measures.goals import measured
+from evaluate.memory.chunks import chunk_of
 from evaluate.memory.heap import give_back_memory
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.pool.pool import STOP_SIGNALS
@@ -86,10 +88,11 @@ def _end_with(driver: BaseProcess) -> None:
 
 
 def setting_of(job: Job, place: Place) -> Setting:
-    """Return the job's setting in `place`."""
+    """Return the job's setting in `place`. Raises MemoryError where its training is beyond its recipe's limit."""
     recipe, start = job.train.recipe, job.train.start
     rate = start.backbone_rate if isinstance(start, Weights) else 1.0
-    return Setting(recipe, job.seed, place.numerics(recipe.precision), job.until, rate)
+    chunk = chunk_of(job.train.model, recipe)
+    return Setting(recipe, job.seed, place.numerics(recipe.precision).scoring(chunk), job.until, rate, chunk)
 
 
 def evaluate(job: Job) -> Result:
@@ -154,6 +157,8 @@ def _train(job: Job, folder: ModelFolder) -> Result:
 def numerics_of(task: Train, setting: Setting, images: OnDevice) -> dict[str, Any]:
     """Return everything beside the job that decides the last bit of its scores."""
     found = setting.numerics.describe() | {"data_fingerprint": images.data.fingerprint}
+    if setting.chunk:
+        found["chunks"] = math.ceil(setting.recipe.batch_size / setting.chunk)
     return found | ({"compiled": True} if task.compiled else {})
 
 

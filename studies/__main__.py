@@ -128,7 +128,21 @@ def _add_lr_range(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     lr_range.set_defaults(command=_command_of("lr_range"))
 
 
-_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_landscape, _add_lr_range)
+def _add_activations(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    activations = studies.add_parser("activations", help="what the activations of each layer were like in training")
+    activations.add_argument("run", type=Path, help="run folder, of a search with --record activations")
+    activations.add_argument(
+        "models", nargs="*", metavar="ID", help="beginnings of ids, or best [default: all that were trained]"
+    )
+    activations.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
+    add_format(activations)
+    activations.set_defaults(command=_command_of("activations"))
+
+
+_ADDED = (
+    *(_add_spectra, _add_corruptions, _add_forgetting, _add_depth),
+    *(_add_landscape, _add_lr_range, _add_activations),
+)
 
 
 def _with_models(study: OneLineParser) -> None:

@@ -14,14 +14,14 @@ from populations.terminal.screen import Screen
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PICTURES = (".png", ".svg")
-
 
 class Picture(NamedTuple):
-    """What draws a figure of tables, and on how many panels below each other."""
+    """What draws a figure of tables, on how many panels, in how many columns, and as which kinds of file."""
 
     draw: "Callable[[list[Axes]], None]"
     panels: int = 1
+    columns: int = 1
+    kinds: tuple[str, ...] = (".png", ".svg")  #: reports show the second
 
 
 def land(
@@ -32,7 +32,7 @@ def land(
     screen: Screen,
     files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write each table as CSV, each picture as PNG and SVG, and `files` of other kinds; say where they are.
+    """Write each table as CSV, each picture as files of its kinds, and `files` as they are; say where they are.
 
     Without matplotlib there are no pictures, and a line says so.
     """
@@ -44,8 +44,9 @@ def land(
         write_atomically(folder / file, content, durable=False)
     if is_installed():
         for name, picture in pictures.items():
-            for kind in _PICTURES:
-                write_atomically(folder / f"{name}{kind}", drawn(picture.draw, picture.panels, kind), durable=False)
+            for kind in picture.kinds:
+                content = drawn(picture.draw, picture.panels, kind, picture.columns)
+                write_atomically(folder / f"{name}{kind}", content, durable=False)
     else:
         screen.line("no pictures: matplotlib is not installed: pip install 'cgp-evolve[report]'")
     screen.line(f"tables and pictures: {folder}")

@@ -34,7 +34,7 @@ LONG = (
     *("test_readme", "test_network", "test_benchmarks", "test_dask", "test_executor_contract", "test_screen"),
     *("test_export", "test_drawing", "test_confirmation", "test_python", "test_survival", "test_tracking"),
     *("test_report", "test_watch", "test_goals", "test_nsga2", "test_examples", "test_finetune", "test_predict"),
-    *("test_studies", "test_import", "test_grid", "test_makefile", "test_corruptions"),
+    *("test_studies", "test_activations", "test_import", "test_grid", "test_makefile", "test_corruptions"),
 )
 
 

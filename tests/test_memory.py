@@ -25,7 +25,8 @@ from evaluate.devices.numerics import Numerics
 from evaluate.files import LAST
 from evaluate.job import DataSpec, Job, recipe
 from evaluate.memory.control_groups import free_in_groups
-from evaluate.memory.footprint import PROCESS_BYTES, _Ledger, held_bytes, predicted_bytes
+from evaluate.memory.footprint import PROCESS_BYTES, held_bytes, predicted_bytes
+from evaluate.memory.ledger import Ledger
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.memory.room import free_bytes
 from evaluate.metrics import objectives
@@ -102,7 +103,7 @@ def test_tensors_hold_in_a_training_what_was_predicted(
     setting = Setting(recipe("fast", optimizer=optimizer, epochs=1), 0, Numerics("cpu", precision))
     data = load(DataSpec("digits", train_size=64, val_size=64))
     images, validation = (Images.of(data, (name,), "cpu") for name in ("train", "validation"))
-    with _Ledger() as ledger:
+    with Ledger() as ledger:
         network = fresh_network(graph, setting)
         ledger.peak = 0  # drawing the weights takes memory of its own
         train(network, images, validation, setting, ModelFolder(tmp_path, {}))
@@ -130,7 +131,7 @@ def test_a_checkpoint_copies_one_tensor_at_a_time(tmp_path: Path) -> None:
     schedule, folder = make_schedule(optimizer, trained, 1), ModelFolder(tmp_path, {})
     tracemalloc.start()
     try:
-        with _Ledger() as ledger:
+        with Ledger() as ledger:
             folder.keep(network, optimizer, schedule, [{"epoch": 1, "val_accuracy": 0.5}], best=True)
         _, traced = tracemalloc.get_traced_memory()
     finally:

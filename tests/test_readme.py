@@ -28,7 +28,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions", "forgetting", "depth", "landscape", "lr-range")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "landscape", "lr-range", "activations")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
@@ -40,7 +40,7 @@ ON_A_RUN = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny run called runs/digits-1."""
     cwd = tmp_path_factory.mktemp("readme")
-    done = program(*TINY, cwd=cwd)
+    done = program(*TINY, "--record", "activations", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
     grey_images(cwd / "photos")
@@ -106,12 +106,13 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
     # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py,
-    # test_serial.py and test_grid.py try them.
+    # test_serial.py, test_grid.py, test_activations.py and test_sparing.py try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
         "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
+        "record": "", "ghost_batch": 0, "memory_limit": 0, "checkpoint_activations": False,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

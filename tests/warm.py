@@ -108,6 +108,7 @@ if __name__ == "__main__":
     import populations.commands.replay
     import populations.setup.composition
     import studies.__main__
+    import studies.activations
     import studies.corruptions
     import studies.depth
     import studies.forgetting

@@ -2,7 +2,7 @@
 
 import contextlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,11 @@ class Numerics:
 
     device: str  #: cpu or cuda
     precision: str  #: fp32, bf16 or fp16
+    scored: int | None = None  #: images that are scored at once; None: `EVALUATION_BATCH`
+
+    def scoring(self, most: int | None) -> "Numerics":
+        """Return it with at most so many images scored at once."""
+        return self if most is None else replace(self, scored=min(most, EVALUATION_BATCH))
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move `network` to the device, its filters in the format that convolutions like best, and return it."""
@@ -72,5 +77,5 @@ class Numerics:
         return describe_device(self.device) | {
             "precision": self.precision,
             "memory_format": "channels_last",
-            "evaluation_batch": EVALUATION_BATCH,
+            "evaluation_batch": self.scored or EVALUATION_BATCH,
         }

@@ -12,6 +12,7 @@ from evaluate.data.images import Images
 from evaluate.job import Recipe
 from evaluate.measures.channels import Covariance, covariances
 from evaluate.measures.subject import Measured, Subject
+from evaluate.memory.chunks import chunk_of
 from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.train import Setting, fresh_network, outputs, train
 
@@ -31,7 +32,9 @@ def forgetting(subject: Subject, options: Mapping[str, Any], rng: np.random.Gene
     """
     first, second = (int(count) for count in options["classes"])
     halves = range(first), range(first, first + second)
-    setting = Setting(Recipe(**options["recipe"]), int(rng.integers(2**31)), subject.numerics)
+    recipe = Recipe(**options["recipe"])
+    chunk = chunk_of(subject.model, recipe)
+    setting = Setting(recipe, int(rng.integers(2**31)), subject.numerics.scoring(chunk), chunk=chunk)
     old, new = (_of_classes(subject.images.of("test"), own) for own in halves)
     network = fresh_network(subject.model, setting)
     metrics = {"samples": float(len(old))}

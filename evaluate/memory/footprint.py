@@ -1,36 +1,32 @@
 """The memory that a training will take, predicted from its model."""
 
-import weakref
-from collections.abc import Callable
-from typing import Any
-
 import torch
-from torch import Tensor
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from cgp.model import Model
 from cgp.network import build
 from evaluate.devices.numerics import EVALUATION_BATCH
 from evaluate.job import Recipe
+from evaluate.memory.ledger import Ledger
+from evaluate.training.sparing import Sparing
 
 OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}  #: of the weights, in the optimizer's state
 PROCESS_BYTES = {"cpu": 350 * 2**20, "cuda": 600 * 2**20}  #: of one more worker at most: libraries; CUDA context
 
 
-def predicted_bytes(model: Model, recipe: Recipe) -> int:
+def predicted_bytes(model: Model, recipe: Recipe, chunk: int | None = None) -> int:
     """Predict the most that training, validating and checkpointing `model` take at once.
 
-    That is what tensors hold, and what a convolution has beside them: its weights and their gradient once more,
-    in an order of its own. The file that a training goes on from is not counted: the system can drop its pages. Nor
-    are workspaces that cuDNN takes where they are free, and does without where not: on an H200, 2.8 GB in fp32 for
-    convolutions from 1,024 to 1,024 channels.
+    At most `chunk` images go through the network at once, None: a batch, or as many as are scored. That is what
+    tensors hold, and what a convolution has beside them: its weights and their gradient once more, in an order of its
+    own. The file that a training goes on from is not counted: the system can drop its pages. Nor are workspaces that
+    cuDNN takes where they are free, and does without where not: on an H200, 2.8 GB in fp32 for convolutions from
+    1,024 to 1,024 channels.
     """
-    return held_bytes(model, recipe) + 2 * _largest(model)
+    return held_bytes(model, recipe, chunk) + 2 * _largest(model)
 
 
-def held_bytes(model: Model, recipe: Recipe) -> int:
+def held_bytes(model: Model, recipe: Recipe, chunk: int | None = None) -> int:
     """Return the most bytes that tensors hold at once while `model` is trained, validated and checkpointed.
 
     Weights and the optimizer's state are always there, gradients from a step's way back until the next step. The
@@ -40,8 +36,9 @@ def held_bytes(model: Model, recipe: Recipe) -> int:
     weights = 4 * model.params
     halves = weights // 2 if half else 0  # of the weights, from one pass on them to its end
     unconverted = weights // 2 if half else 0  # what gradients take more than the pass, all in half, has booked
-    training = _peak(model, recipe.batch_size, half, True) + halves + unconverted
-    validating = _peak(model, EVALUATION_BATCH, half, False) + halves + weights
+    training = _training_peak(model, recipe, chunk or recipe.batch_size, half) + halves + unconverted
+    scored = min(chunk or EVALUATION_BATCH, EVALUATION_BATCH)
+    validating = _peak(model, scored, half) + halves + weights
     checkpointing = weights + _largest(model)
     return weights * (1 + OPTIMIZER_COPIES[recipe.optimizer]) + max(training, validating, checkpointing)
 
@@ -52,42 +49,33 @@ def _largest(model: Model) -> int:
         return max(parameter.nbytes for parameter in build(model).parameters())
 
 
-def _peak(model: Model, batch: int, half: bool, training: bool) -> int:
-    """Return the most bytes that a pass over `batch` images, with the way back when `training`, holds at once."""
+def _peak(model: Model, batch: int, half: bool) -> int:
+    """Return the most bytes that a pass over `batch` images, without a way back, holds at once."""
     kind = torch.bfloat16 if half else torch.float32
-    ledger = _Ledger()
-    with torch.device("meta"):
-        network = build(model).to(kind).train(training)
-        with ledger, torch.set_grad_enabled(training):
-            images, y = torch.empty(batch, *model.image), torch.empty(batch, dtype=torch.int64)
-            logits = network(images.to(kind))
-            if training:
-                functional.cross_entropy(logits.float(), y).backward()
+    ledger = Ledger()
+    with torch.device("meta"), torch.no_grad():
+        network = build(model).to(kind).eval()
+        with ledger:
+            network(torch.empty(batch, *model.image).to(kind))
     return ledger.peak
 
 
-class _Ledger(TorchDispatchMode):
-    """Adds up the storages that operators make, until each is freed."""
+def _training_peak(model: Model, recipe: Recipe, chunk: int, half: bool) -> int:
+    """Return the most bytes that a step holds at once, with `chunk` images in the network, gradients included.
 
-    def __init__(self) -> None:
-        TorchDispatchMode.__init__(self)
-        self.peak = self._now = 0  # bytes
-        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run `func` and book what it allocated."""
-        kwargs = kwargs or {}
-        given = {leaf.untyped_storage() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        result = func(*args, **kwargs)
-        made = {leaf.untyped_storage() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)}
-        for storage in made - given - set(self._known):
-            self._known.add(storage)
-            self._book(storage.nbytes())
-            weakref.finalize(storage, self._book, -storage.nbytes())
-        return result
-
-    def _book(self, count: int) -> None:
-        self._now += count
-        self.peak = max(self.peak, self._now)
+    A second chunk finds the gradients of the first beside it; more than two are like the second.
+    """
+    kind = torch.bfloat16 if half else torch.float32
+    group = max(recipe.group, -(-chunk // 2)) if recipe.ghosts else None  # two take what more of them would
+    ledger = Ledger()
+    with torch.device("meta"):
+        network = build(model).to(kind).train()
+        with ledger, Sparing(network, group, recipe.checkpoint_activations):
+            images, y = (
+                torch.empty(recipe.batch_size, *model.image),
+                torch.empty(recipe.batch_size, dtype=torch.int64),
+            )
+            for x, labels in list(zip(images.split(chunk), y.split(chunk), strict=True))[:2]:
+                logits = network(x.to(kind))
+                functional.cross_entropy(logits.float(), labels).backward()
+    return ledger.peak

@@ -6,6 +6,8 @@ initialise  weight initialisation by name
 start       where weights begin
 inherit     weights taken over from a parent
 step        one training step, eager or as a CUDA graph
+sparing     how a step holds less memory
+activations  what is recorded of each layer after each epoch
 checkpoint  weights that describe themselves, written atomically
 forecast    what a training will cost
 profile     where the time of an epoch goes

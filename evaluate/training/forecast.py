@@ -10,6 +10,7 @@ import torch
 from cgp.model import Model
 from evaluate.devices.numerics import Numerics
 from evaluate.job import Recipe
+from evaluate.memory.chunks import chunk_tried
 from evaluate.memory.footprint import OPTIMIZER_COPIES
 from evaluate.training.step import Step
 from evaluate.training.train import Setting, fresh_network, make_optimizer
@@ -53,7 +54,7 @@ def time_steps(sample: Sample) -> list[TimedStep]:
         if not timed:
             rate = _first_rate(model, sample)
         trial = _Trial(model, sample)
-        batch = min(sample.recipe.batch_size, sample.images)
+        batch = sample.recipe.batch(sample.images)
         while batch > _SMALLEST and 2 * rate * model.flops * batch > allowance:
             batch = max(_SMALLEST, batch // 2)
         first = trial.step(batch)  # allocates
@@ -79,6 +80,7 @@ class _Trial:
         numerics = Numerics(sample.device, sample.recipe.precision)
         network = fresh_network(model, Setting(sample.recipe, 0, numerics))
         self._step = Step(network, make_optimizer(network, sample.recipe), sample.recipe, numerics)
+        self._step.chunk = chunk_tried(model, sample.recipe)
         self._model, self._device = model, sample.device
         self.building = time.perf_counter() - began
 

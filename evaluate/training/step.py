@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from cgp.errors import BadInput
 from evaluate.devices.numerics import Numerics
 from evaluate.job import Recipe
+from evaluate.training.sparing import Sparing
 
 WARM_UP = 3  # steps before the capture, in which libraries settle their memory and the optimizer its state
 
@@ -22,6 +23,8 @@ class Step:
     def __init__(self, network: nn.Module, optimizer: Optimizer, recipe: Recipe, numerics: Numerics) -> None:
         """Use the network and its optimizer, both on the device of `numerics`."""
         self.network, self.optimizer, self.recipe, self.numerics = network, optimizer, recipe, numerics
+        self.chunk: int | None = None  #: images that go through the network at once; None: the whole batch
+        self._sparing = Sparing(network, recipe.ghosts, recipe.checkpoint_activations)
         self._loss = torch.zeros((), device=numerics.device)
         self._correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
         self._scaler = numerics.scaler()
@@ -37,12 +40,20 @@ class Step:
     def __call__(self, x: Tensor, y: Tensor) -> None:
         """Learn from images `x` (batch, channels, height, width) and labels `y` (batch,)."""
         self.optimizer.zero_grad()  # first: gradients of the last step would lie beside all maps of this one
-        with self.numerics.autocast():
-            logits = self.network(x)
-        loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing)
-        self._scaler.scale(loss).backward()
+        with self._sparing:
+            size = self.chunk or len(x)
+            for images, labels in zip(x.split(size), y.split(size), strict=True):
+                self._pass(images, labels, len(labels) / len(y))
+        self._sparing.settle()
         self._scaler.step(self.optimizer)
         self._scaler.update()
+
+    def _pass(self, x: Tensor, y: Tensor, share: float) -> None:
+        """Go there and back with a part of the batch, that `share` of it."""
+        with self.numerics.autocast():
+            logits = self.network(x)
+        loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing) * share
+        self._scaler.scale(loss).backward()
         self._loss += loss.detach()
         self._correct += (logits.detach().argmax(1) == y).sum()
 

@@ -18,6 +18,7 @@ from cgp.network import build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.job import Recipe
+from evaluate.training.activations import recorder
 from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.initialise import initialise
 from evaluate.training.step import make_step
@@ -38,6 +39,7 @@ class Setting:
     numerics: Numerics
     until: int | None = None  #: epoch after which to pause; None: train to the end
     backbone_rate: float = 1.0  #: learning rate of all but the head, as a share of the recipe's
+    chunk: int | None = None  #: images that go through the network at once; None: the whole batch
 
 
 def fresh_network(model: Model, setting: Setting) -> nn.Module:
@@ -58,12 +60,14 @@ def train(
     the same weights. Raises Diverged, or Interrupted when the run stops.
     """
     recipe = setting.recipe
-    batch = min(recipe.batch_size, len(images))
+    batch = recipe.batch(len(images))
     optimizer = make_optimizer(network, recipe, setting.backbone_rate)
     steps = len(images) // batch
     scheduler = make_schedule(optimizer, recipe, steps)
     step = make_step(network, optimizer, recipe, setting.numerics)
+    step.chunk = setting.chunk
     curve = folder.resume(network, optimizer, scheduler)
+    watching = recorder(network, images, validation, setting.numerics, folder) if recipe.record else None
 
     while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
         started = time.perf_counter()
@@ -83,6 +87,8 @@ def train(
         if not all(map(math.isfinite, row.values())):
             raise Diverged(f"epoch {len(curve) + 1}: loss is not finite")
         curve.append(row)
+        if watching:
+            watching.note(len(curve))
         folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
     return curve
 
@@ -110,8 +116,9 @@ def score(network: nn.Module, images: Images, numerics: Numerics) -> dict[str, f
 def outputs(network: nn.Module, images: Images, numerics: Numerics) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the logits (batch, classes) and the labels (batch,) of all `images`, in evaluation mode."""
     network.eval()
-    for start in range(0, len(images), EVALUATION_BATCH):
-        x, y = images.batch(slice(start, start + EVALUATION_BATCH))
+    size = numerics.scored or EVALUATION_BATCH
+    for start in range(0, len(images), size):
+        x, y = images.batch(slice(start, start + size))
         with numerics.autocast():
             logits = network(x)
         yield logits, y

@@ -3,6 +3,7 @@
 from typing import Any
 
 WIDTH, HEIGHT = 3.35, 2.4  #: of a panel, in inches: the column of a page with two
+SMALL = (1.1, 0.9)  #: of a panel in a grid of many
 DPI = 300  #: of .png, and of the points that a vector file holds as an image
 MANY = 2000  #: points, beyond which they are that image: a page with each of them drawn takes long to turn
 INK, QUIET, LINE, BLUE, VERMILION = "#000000", "#808080", "#b8b8b8", "#0072b2", "#d55e00"  # Okabe and Ito's colours

@@ -24,7 +24,15 @@ from populations.search.rung_scores import RUNG_SCORES
 from populations.search.schedule import Schedule
 from populations.setup.beginning import network_of
 from populations.setup.config import Config
-from populations.setup.forecast import Work, dry_run, first_profile, foretell, search_bytes, worker_bytes
+from populations.setup.forecast import (
+    Work,
+    dry_run,
+    first_profile,
+    foretell,
+    refuse_limit,
+    search_bytes,
+    worker_bytes,
+)
 from populations.setup.recorded import CODE, networks_of, refuse_other_code, refuse_other_images
 from populations.setup.workplace import Workplace, workplace
 from populations.strategies import Confirmation, FinalRanking, Settings, Strategy, Sweep, strategy
@@ -97,7 +105,10 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     if own := _asked_recipe(asked):
         own = dataclasses.replace(own, precision=place.precision(own.precision)[0])
     trained = dataclasses.replace(plan, recipe=own or recipe)
-    return Composed(place, plan, Work(breeding, trained, data, race), milliseconds)
+    work = Work(breeding, trained, data, race)
+    if trained.recipe.memory_limit:
+        refuse_limit(work)
+    return Composed(place, plan, work, milliseconds)
 
 
 def _asked_recipe(asked: Sequence[Candidate]) -> Recipe | None:

@@ -16,7 +16,7 @@ from cgp.families import FAMILIES
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
-from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, RECORDED, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
@@ -122,6 +122,10 @@ class EvaluationFlags:
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
     cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
+    ghost_batch: int | None = flag(None, _from_recipe("images that batch normalisation takes the statistics of, a divisor of --batch-size; 0 the whole batch"), before=0)
+    memory_limit: int | None = flag(None, _from_recipe("MB that a training may take on a worker, as predicted: what would take more has its batches split, down to --ghost-batch; 0 no limit"), before=0)
+    checkpoint_activations: bool | None = flag(None, _from_recipe("compute activations again on the way back instead of keeping them"), before=False)
+    record: str | None = flag(None, f"what to record of each training beside its scores: {', '.join(RECORDED)} (of each layer, after each epoch; shown by studies activations)", search=False, before="")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Before a search begins: a drawn population as a table, and what the whole will cost."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,11 +9,13 @@ from statistics import median
 
 import pandas as pd
 
+from cgp.errors import BadInput
 from cgp.model import Model
 from evaluate.data.splits import Data
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.devices.place import settle_process
 from evaluate.devices.probe import remembered
+from evaluate.memory.chunks import chunk_of, chunk_tried
 from evaluate.memory.footprint import PROCESS_BYTES, predicted_bytes
 from evaluate.pool.slot import Slot
 from evaluate.training.forecast import Sample, TimedStep, forecast_bytes, time_steps
@@ -134,7 +137,7 @@ def _cost_model(work: Work, timed: Sequence[TimedStep], starts: float) -> CostMo
     points = [Point(t.model.flops * t.batch / 1e9, t.model.conv_layers, t.seconds) for t in timed]
     per_gflop, per_layer = fit(points)
     train, validation = (len(work.data.splits[name]) for name in ("train", "validation"))
-    batch = min(work.plan.recipe.batch_size, train)
+    batch = work.plan.recipe.batch(train)
     images = train // batch * batch + FORWARD * validation
     steps = train // batch + FORWARD * validation / EVALUATION_BATCH
     foretold = [
@@ -189,7 +192,8 @@ def first_profile(work: Work, device: str) -> str:
     precision = plan.recipe.precision
     settle_process(device)
     model = work.strategy.ask(1)[0].model
-    found = profile(model, work.data, Setting(plan.recipe, plan.seed, Numerics(kind, precision)))
+    chunk = chunk_tried(model, plan.recipe)
+    found = profile(model, work.data, Setting(plan.recipe, plan.seed, Numerics(kind, precision), chunk=chunk))
     return f"depth {model.depth}, {model.params:,} parameters, {model.flops:,} FLOPs, {kind}, {precision}\n\n{found}"
 
 
@@ -212,4 +216,14 @@ def worker_bytes(work: Work, device: str) -> int:
     asked = {"model": median.id, "recipe": dataclasses.asdict(recipe)}
     # Remembered, since torch takes two seconds to import what predicts.
     found = remembered("cpu", asked, lambda: {"bytes": predicted_bytes(median, recipe)})
-    return PROCESS_BYTES[kind] + images + _MARGIN * int(found["bytes"])
+    limit = recipe.memory_limit * 2**20 or math.inf
+    return PROCESS_BYTES[kind] + images + _MARGIN * int(min(found["bytes"], limit))
+
+
+def refuse_limit(work: Work) -> None:
+    """Raise BadInput where `--memory-limit` leaves no room even for the cheapest of the networks to be expected."""
+    cheapest = min(work.sample, key=lambda model: model.flops)
+    try:
+        chunk_of(cheapest, work.plan.recipe)
+    except MemoryError as error:
+        raise BadInput(f"{error}, even for the cheapest of {len(work.sample)} networks; expected more") from error
