@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
+from cgp.feature_amounts import DEPTHS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
@@ -71,6 +72,7 @@ class SpaceFlags:
     columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: as many as the most active nodes]", before=None)
     levels_back: int = flag(10, "how many nodes back a second input may reach; of --wiring grid, columns back any input may")
     head: str = flag("pool", "what the last linear layer reads: pool (the mean over all pixels) or flatten (every number of the last map)", before="pool")
+    norm_epsilon: float | None = flag(None, "what batch normalisation adds to a variance [default: 1e-5; of --family vgg-features 1e-4]", before=None)
     max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
     max_flops: int | Literal["usual"] | None = flag(USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has")
 
@@ -81,6 +83,10 @@ class EvolutionFlags:
 
     strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
     family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
+    vgg_depth: int = flag(16, f"of --family vgg-features: layers with weights, {_or(list(map(str, DEPTHS)))}", before=16)
+    features_total: int | None = flag(None, "of --family vgg-features: features of all layers [default: as the VGG of that depth, 5248 at depth 16]", before=None)
+    exact_total: bool = flag(False, "of --family vgg-features: keep the total exactly, instead of rounding each layer up", before=False)
+    variants: int | None = flag(None, "of --family vgg-features: so many, evenly spread over all [default: all]", before=None)
     population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
