@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cgp.errors import BadInput
 from cgp.graph import Graph
@@ -20,6 +21,7 @@ _FEWEST = 2  # features of a layer
 _MOST = 10_000  # features in all; of twice as many, single layers would be wider than a block may be
 _COVERED = 0.95  # of the density, that a variant's layers have to hold
 _EPSILON = 1e-4  # of batch normalisation
+_Numbers = NDArray[np.float64]
 _WIDTHS = np.arange(1, 12) * 0.5
 _SKEWS = range(-40, 41, 4)
 _STEP, _POINTS = 0.01, 100  # of the rule that integrates a layer's bin, [n, n + .99] instead of [n, n + 1]
@@ -106,7 +108,7 @@ def _deep(layers: int) -> int:
     return (layers - _CONNECTED - 4) // 3
 
 
-def _bins(mean: int, width: float, layers: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+def _bins(mean: int, width: float, layers: int) -> _Numbers:
     """Return, for each skew and layer, the integral of the skew normal's density over the layer.
 
     By the trapezoidal rule on the 100 points n, n + .01, ..., n + .99, as the original does it: a hundredth of the
@@ -118,10 +120,11 @@ def _bins(mean: int, width: float, layers: int) -> "np.ndarray[tuple[int, int], 
     z = (points - mean) / width
     bell = 2 / (width * math.sqrt(2 * math.pi)) * np.exp(-(z**2) / 2)
     density = bell * (1 + erf(np.array(_SKEWS)[:, None, None] * z / math.sqrt(2))) / 2
-    return (density.sum(-1) - (density[..., 0] + density[..., -1]) / 2) * _STEP
+    integral: _Numbers = (density.sum(-1) - (density[..., 0] + density[..., -1]) / 2) * _STEP
+    return integral
 
 
-def _apportioned(shares: "np.ndarray[tuple[int], np.dtype[np.float64]]", total: int) -> tuple[int, ...]:
+def _apportioned(shares: _Numbers, total: int) -> tuple[int, ...]:
     """Return `total` in whole parts by `shares`, by their largest remainders; none is below 2."""
     wanted = shares * total
     parts = np.maximum(_FEWEST, np.floor(wanted).astype(np.int64))

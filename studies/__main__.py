@@ -87,7 +87,14 @@ def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     depth.set_defaults(command=_command_of("depth"), passed=_OF_DEPTH)
 
 
-_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth)
+def _add_features(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    features = studies.add_parser("features", help="which layers of VGG want the features: of --family vgg-features")
+    features.add_argument("run", type=Path, help="run folder")
+    add_format(features)
+    features.set_defaults(command=_command_of("features"))
+
+
+_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_features)
 
 
 def _with_models(study: OneLineParser) -> None:

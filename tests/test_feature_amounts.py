@@ -1,11 +1,16 @@
 """Feature amounts: the variants of VGG that the source trained, to the digit, as a run of their own."""
 
+import json
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import evolve
+import studies.__main__ as cli
 from cgp.errors import BadInput
 from cgp.families import CIFAR10, family
 from cgp.feature_amounts import Amounts, network, weights
@@ -13,7 +18,8 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.network import build
 from cgp.source import definition
-from populations import load
+from populations import Run, load
+from populations.commands.confirm import confirm
 
 FIRST = (823, 961, 852, 708, 552, 405, 279, 181, 110, 63, 34, 17, 9, 4, 2)
 
@@ -75,23 +81,75 @@ def test_networks_carry_the_epsilon_of_their_batch_normalisation() -> None:
     assert "eps=" not in definition(plain)
 
 
-SMALL = {
-    "family": "vgg-features", "vgg_depth": 10, "features_total": 164, "variants": 2, "train_size": 40, "epochs": 1,
+SMALL: dict[str, Any] = {
+    "family": "vgg-features", "vgg_depth": 10, "features_total": 164, "variants": 3, "train_size": 40, "epochs": 1,
     "precision": "fp32", "executor": "serial",
 }  # fmt: skip
 
 
-def test_the_variants_and_vgg_itself_are_one_run(tmp_path: Path) -> None:
-    run = evolve.run(run=str(tmp_path / "r"), exact_total=True, norm_epsilon=1e-3, **SMALL)
-    assert list(run.models["status"]) == ["ok"] * 3
-    assert set(run.models["function_set"]) == {"vgg-features"}
-    wanted = [variant.features for variant in Amounts(10, 164, True, 2).variants()] + [Amounts(10, 164).vgg]
-    for identity, features in zip(run.models["id"], wanted, strict=True):
-        graph = run.model(identity).model
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of three variants and VGG itself, all narrow."""
+    folder = tmp_path_factory.mktemp("amounts") / "r"
+    return evolve.run(run=str(folder), exact_total=True, norm_epsilon=1e-3, **SMALL)
+
+
+def test_the_variants_and_vgg_itself_are_one_run(variants: Run) -> None:
+    assert list(variants.models["status"]) == ["ok"] * 4
+    assert set(variants.models["function_set"]) == {"vgg-features"}
+    wanted = [variant.features for variant in Amounts(10, 164, True, 3).variants()] + [Amounts(10, 164).vgg]
+    for identity, features in zip(variants.models["id"], wanted, strict=True):
+        graph = variants.model(identity).model
         assert isinstance(graph, Graph)
         assert graph.norm_epsilon == 1e-3
         assert tuple(int(node.block.split("_")[1]) for node in graph.nodes if node.block != "maxpool") == features
-    assert evolve.run(resume=str(tmp_path / "r")).models["id"].equals(load(tmp_path / "r").models["id"])
+    assert evolve.run(resume=str(variants.folder)).models["id"].equals(variants.models["id"])
+
+
+# The study
+
+
+def test_the_study_says_which_layers_want_the_features(variants: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert confirm(variants, 1, 1, ["--executor", "serial"])
+    assert cli.main(["features", str(variants.folder)]) == 0
+    said = capsys.readouterr().out
+    assert "4 of 4 networks, n = 1 to 2 trainings each" in said
+    assert re.search(r"vgg-10 \(\w+\), accuracy [\d.]+, is number [1-4]\n", said)
+    found = load(variants.folder).study("features")
+    networks, ranks = found["networks"], found["ranks"]
+    assert list(networks["network"])[-1] == "vgg-10"
+    assert networks["mean"].isna().sum() == 1
+    assert set(networks["total"]) == {164}
+    assert all(sum(map(int, text.split())) == 164 for text in networks["features"])
+    assert sorted(networks["n"]) == [1, 1, 1, 2]
+    assert networks["accuracy_sd"].notna().sum() == 1
+    assert list(ranks["with"]) == ["mean", "width", "skew", "early", "weights"]
+    assert set(ranks["n"]) == {3}
+    folder = variants.folder / "studies" / "features"
+    page = (folder / "networks.html").read_text()
+    assert "scatter3d" in page
+    assert not re.search(r"<script[^>]+src=", page)  # it needs no net
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {Path(name).suffix for name in before} == {".csv", ".png", ".svg", ".html"}
+    assert cli.main(["features", str(variants.folder)]) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_run_of_other_networks_is_one_line(
+    variants: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(
+        shutil.copytree(variants.folder, tmp_path / "r", ignore=shutil.ignore_patterns("studies"), symlinks=True)
+    )
+    (run / "config.json").write_text(json.dumps(variants.config | {"family": None}))
+    assert cli.main(["features", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"studies: error: {run}: is of a search; expected a run of: ")
+    assert said.count("\n") == 1
+    assert not (run / "studies").exists()
+
+
+# Bad input
 
 
 @pytest.mark.parametrize(
@@ -107,7 +165,7 @@ def test_the_variants_and_vgg_itself_are_one_run(tmp_path: Path) -> None:
         ({"weights": "w", "norm_epsilon": 0.1}, "--norm-epsilon: 0.1 has no effect on --weights"),
     ],
 )
-def test_what_is_no_such_family_is_one_line(flags: dict[str, object], said: str, tmp_path: Path) -> None:
+def test_what_is_no_such_family_is_one_line(flags: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
         evolve.run(run=str(tmp_path / "r"), **flags)
     assert said in str(error.value)

@@ -28,7 +28,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "features")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
