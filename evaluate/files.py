@@ -6,6 +6,7 @@ from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"  # in the folder of a model
 START = "start.safetensors"  # in that of a run: what its networks begin with
+WHITENING = "whitening.npy"  # in that of a run whose images are whitened
 _DRAFT = ".draft-"  # in the name of a file that is being written
 
 

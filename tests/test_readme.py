@@ -99,6 +99,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "offspring": 1, "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds",
         "re_evaluate": True, "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20",
         "image_size": 8, "norm_epsilon": 1e-3,
+        "preprocess": "gcn",
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
         "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",

@@ -32,10 +32,11 @@ def write_weights(path: Path, network: nn.Module, description: dict[str, Any]) -
 
     A power cut may take them until they are synced (evaluate/files.py), which the store does with a result.
     """
-    _write(path, network.state_dict(), description)
+    write_tensors(path, network.state_dict(), description)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write `tensors` by name with `description` (JSON-able), as `write_weights` does those of a network."""
     write_atomically(path, _parts(tensors, {"description": json.dumps(description)}), durable=False)
 
 
@@ -189,13 +190,13 @@ class ModelFolder:
         about = self.about | {"epoch": len(curve), "metrics": curve[-1], "stretches": self.stretches}
         weights = network.state_dict()
         if best:
-            _write(self.path / BEST, weights, about)
+            write_tensors(self.path / BEST, weights, about)
         state = optimizer.state_dict()
         named = [
             (f"{_OPTIMIZER}{n}/{name}", value) for n, own in state["state"].items() for name, value in own.items()
         ]
         about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
-        _write(self.path / LAST, weights | dict(named), about)
+        write_tensors(self.path / LAST, weights | dict(named), about)
         if len(curve) == 1:
             self._begin_table(curve)
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgp.families import family
+from evaluate.data.preprocessing import whitening_of
 from evaluate.data.splits import Data, load
 from evaluate.foreign import Foreign
 from evaluate.job import Goal, Measure, Recipe, Train
@@ -63,6 +64,9 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     goals = objectives(evolution.objectives)
     measuring = () if asked else sealed(goals_of(goals))
     data = load(spec, config.evaluation.download)
+    if spec.preprocess.endswith("zca"):
+        screen.doing("whitening the training images")
+        whitening_of(data)  # before there are workers, which all read it
     if config.resume:
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
@@ -199,6 +203,9 @@ def open_session(
         store = Store(lock.folder, plan, lock)
     if config.weights_file:
         store.keep_start(config.weights_file)
+    whitening = whitening_of(made.work.data)
+    if whitening is not None:
+        store.keep_whitening(whitening.numpy())
     store.note_usage(startup)
     note_session(store.folder, plan.seed, workers, made.milliseconds)
     return store

@@ -58,7 +58,9 @@ class Config(Flags):
     def data(self) -> DataSpec:
         """Return which images to use."""
         asked = self.evaluation
-        spec = DataSpec(asked.dataset, asked.data_dir, asked.train_size, asked.image_size)
+        spec = DataSpec(
+            asked.dataset, asked.data_dir, asked.train_size, asked.image_size, preprocess=asked.preprocess
+        )
         if asked.val_size == "all" or (asked.val_size == "auto" and asked.train_size is None):
             return spec
         return dataclasses.replace(spec, val_size="auto" if asked.val_size == "auto" else int(asked.val_size))

@@ -17,7 +17,7 @@ from cgp.feature_amounts import DEPTHS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
-from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, PREPROCESSINGS, RECIPES, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
@@ -112,6 +112,7 @@ class EvaluationFlags:
     train_size: int | None = flag(None, "stratified subset of the training images [default: all]")
     val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class", before="all")
     image_size: int | None = flag(None, "crop and scale folder: images to this side, pixels [default: as they are]")
+    preprocess: str = flag("standard", f"what is made of pixels: {_or(PREPROCESSINGS)}", before="standard")
     recipe: str = flag("fast", ", ".join(RECIPES))
     epochs: int | None = flag(None, _from_recipe("passes over the training images"))
     batch_size: int | None = flag(None, _from_recipe("images a step"))
@@ -234,7 +235,14 @@ FLAGS = {
 #: Flags that `python -m populations finetune` takes, too, and what they are when they are not given.
 OF_FINETUNE = {
     **{"dataset": "", "data_dir": "data", "download": "no", "image_size": "that of the network's images"},
-    **{"train_size": "all", "val_size": "auto", "mode": "finetune", "backbone_rate": "0.1", "train_norm": "no"},
+    **{
+        "preprocess": "as the network's images were",
+        "train_size": "all",
+        "val_size": "auto",
+        "mode": "finetune",
+        "backbone_rate": "0.1",
+        "train_norm": "no",
+    },
     **{"keep_head": "no", "recipe": "finetune", "epochs": "the recipe's", "batch_size": "the recipe's"},
     **{"lr": "the recipe's", "weight_decay": "the recipe's", "patience": "the recipe's", "augment": "the recipe's"},
     **{"seed": "0", "run": "runs/DATASET-N", "devices": "auto", "workers": "1", "timeout": "none"},
