@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from cgp import feature_amounts
 from cgp.errors import BadInput, did_you_mean
+from cgp.feature_amounts import Amounts
 from cgp.graph import Graph
 from cgp.layers import Shape
 
@@ -37,19 +39,28 @@ def densenet_bc(depth: int, growth: int, image: Shape = CIFAR10, classes: int = 
     return Graph.chain(blocks, image, classes)
 
 
-FAMILIES: dict[str, Callable[[Shape, int], dict[str, Graph]]] = {
-    "vgg": lambda image, classes: {f"vgg-{d}": vgg(d, image, classes) for d in (16, 19)},
-    "resnet": lambda image, classes: {f"resnet-{d}": resnet(d, image, classes) for d in (20, 32, 44, 56, 110)},
-    "densenet": lambda image, classes: {"densenet-bc-100-12": densenet_bc(100, 12, image, classes)},
+def vgg_features(image: Shape, classes: int, amounts: Amounts) -> dict[str, Graph]:
+    """VGG networks that share their features among the layers in other ways, and the VGG itself at last."""
+    members = feature_amounts.members(amounts)
+    return {member.name: feature_amounts.network(member.features, image, classes) for member in members}
+
+
+Make = Callable[[Shape, int, Amounts], dict[str, Graph]]  #: from images, classes, and which of `vgg-features`
+VGG_FEATURES, OF_VGG_16 = "vgg-features", Amounts()
+FAMILIES: dict[str, Make] = {
+    "vgg": lambda image, classes, _: {f"vgg-{d}": vgg(d, image, classes) for d in (16, 19)},
+    "resnet": lambda image, classes, _: {f"resnet-{d}": resnet(d, image, classes) for d in (20, 32, 44, 56, 110)},
+    "densenet": lambda image, classes, _: {"densenet-bc-100-12": densenet_bc(100, 12, image, classes)},
+    VGG_FEATURES: vgg_features,
 }
 
 
-def family(name: str, image: Shape = CIFAR10, classes: int = 10) -> dict[str, Graph]:
-    """Return the networks of the family `name`, by name.
+def family(name: str, image: Shape = CIFAR10, classes: int = 10, amounts: Amounts = OF_VGG_16) -> dict[str, Graph]:
+    """Return the networks of the family `name`, by name; of `vgg-features` those that `amounts` mean.
 
     Raises BadInput for an unknown family, and for images that are too small for it.
     """
-    networks = family_named(name)(image, classes)
+    networks = family_named(name)(image, classes, amounts)
     try:
         for graph in networks.values():
             graph.flows  # noqa: B018 - a shape that cannot be is met where it is asked for
@@ -59,7 +70,7 @@ def family(name: str, image: Shape = CIFAR10, classes: int = 10) -> dict[str, Gr
     return networks
 
 
-def family_named(name: str) -> Callable[[Shape, int], dict[str, Graph]]:
+def family_named(name: str) -> Make:
     """Return what makes the networks of the family `name`. Raises BadInput for an unknown one."""
     if name not in FAMILIES:
         known = ", ".join(FAMILIES)

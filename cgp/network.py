@@ -88,6 +88,9 @@ class Trunk(nn.Module):
         self.output_stride = graph.flows[last].stride  #: by how much the last map is smaller than the image
         self.adapter: nn.Module | None = None  #: what makes other images like the graph's (cgp/features.py)
         self.nodes = nn.ModuleList(_node(graph, n) for n in range(1, last + 1))
+        for module in self.nodes.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = graph.norm_epsilon
         self.default_cfg: dict[str, Any] = {
             "num_classes": graph.classes,
             "input_size": tuple(graph.image),

@@ -8,6 +8,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"  # in the folder of a model
 _EPOCH = "epoch-"  # before the number of an epoch whose weights are kept, too
 ACTIVATIONS = "activations.npz"  # beside them, where a training was asked to record that
 START = "start.safetensors"  # in that of a run: what its networks begin with
+WHITENING = "whitening.npy"  # in that of a run whose images are whitened
 _DRAFT = ".draft-"  # in the name of a file that is being written
 
 

@@ -26,6 +26,7 @@ INITIALISATIONS = (
     "dirac",
     "default",
 )
+PREPROCESSINGS = ("standard", "gcn", "zca", "gcn-zca")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
 _LATER = (
@@ -147,10 +148,18 @@ class DataSpec:
     image_size: int | None = None  #: side in pixels to which `folder:` images are cropped and scaled
     #: stratified subset of the validation images; `auto`: as large a share as `train_size` is, None: all
     val_size: int | Literal["auto"] | None = None
+    preprocess: str = "standard"  #: of `PREPROCESSINGS`: what is made of pixels, see `evaluate.data.preprocessing`
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for an unknown preprocessing."""
+        if self.preprocess not in PREPROCESSINGS:
+            guess = did_you_mean(self.preprocess, PREPROCESSINGS)
+            raise BadInput(f"--preprocess: unknown {self.preprocess!r}{guess}; one of {', '.join(PREPROCESSINGS)}")
 
     def about(self) -> dict[str, Any]:
-        """Return a JSON-able value: that of earlier versions, which lacked `val_size`, where it limits nothing."""
-        return {name: value for name, value in asdict(self).items() if name != "val_size" or value is not None}
+        """Return a JSON-able value: that of earlier versions where what they lacked says nothing."""
+        unsaid = {"val_size": None, "preprocess": "standard"}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
 
 
 #: Stages; the others are named by the commands that send them.

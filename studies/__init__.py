@@ -8,6 +8,7 @@ relating    figures with their n and spread: means, rank correlations
 activations  what the activations of each layer are like while networks are trained
 corruptions  what noise, blur, weather and compression do
 depth       whether depth is what matters, by kind of network and size of the data
+features    which layers of VGG want the features
 forgetting  what is left of some classes when others are learned
 spectra     how many directions each convolution uses     <- a new study goes here
 """

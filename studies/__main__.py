@@ -139,8 +139,15 @@ def _add_activations(studies: "argparse._SubParsersAction[OneLineParser]") -> No
     activations.set_defaults(command=_command_of("activations"))
 
 
+def _add_features(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    features = studies.add_parser("features", help="which layers of VGG want the features: of --family vgg-features")
+    features.add_argument("run", type=Path, help="run folder")
+    add_format(features)
+    features.set_defaults(command=_command_of("features"))
+
+
 _ADDED = (
-    *(_add_spectra, _add_corruptions, _add_forgetting, _add_depth),
+    *(_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_features),
     *(_add_landscape, _add_lr_range, _add_activations),
 )
 

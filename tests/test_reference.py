@@ -38,7 +38,7 @@ COMMANDS = (
 )
 
 
-STUDIES = ("spectra", "corruptions", "forgetting", "depth", "landscape", "lr-range", "activations")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "features", "landscape", "lr-range", "activations")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])

@@ -7,7 +7,7 @@ split is stratified and depends on the dataset alone, never on the run's seed.
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Data:
     std: tuple[float, ...]
     flip: bool  #: whether mirrored images are fair augmentation
     fingerprint: str  #: SHA-256 of images, labels and splits
+    preprocess: str = "standard"  #: as of a `DataSpec`
+    folder: Path | None = None  #: of its cache
 
     @property
     def shape(self) -> Shape:
@@ -73,13 +75,16 @@ def load(spec: DataSpec, download: bool = False) -> Data:
         tuple(meta["std"]),
         meta["flip"],
         meta["fingerprint"],
+        spec.preprocess,
+        folder,
     )
 
 
 def _key(spec: DataSpec) -> str:
     """Name of the cache folder: it changes with the request and with the source's files."""
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sources(spec)]
-    text = json.dumps([dataset(spec).format, spec.about(), stats])
+    kept = replace(spec, preprocess="standard")  # what is made of the pixels changes nothing of them
+    text = json.dumps([dataset(spec).format, kept.about(), stats])
     kind = spec.name.split(":")[0]
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -33,10 +33,11 @@ def write_weights(path: Path, network: nn.Module, description: dict[str, Any]) -
 
     A power cut may take them until they are synced (evaluate/files.py), which the store does with a result.
     """
-    _write(path, network.state_dict(), description)
+    write_tensors(path, network.state_dict(), description)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write `tensors` by name with `description` (JSON-able), as `write_weights` does those of a network."""
     write_atomically(path, _parts(tensors, {"description": json.dumps(description)}), durable=False)
 
 
@@ -202,13 +203,13 @@ class ModelFolder:
         weights = network.state_dict()
         self._keep_epoch(len(curve), weights, about)
         if best:
-            _write(self.path / BEST, weights, about)
+            write_tensors(self.path / BEST, weights, about)
         state = optimizer.state_dict()
         named = [
             (f"{_OPTIMIZER}{n}/{name}", value) for n, own in state["state"].items() for name, value in own.items()
         ]
         about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
-        _write(self.path / LAST, weights | dict(named), about)
+        write_tensors(self.path / LAST, weights | dict(named), about)
         if len(curve) == 1:
             self._begin_table(curve)
         else:
@@ -219,7 +220,7 @@ class ModelFolder:
 
     def _keep_epoch(self, epoch: int, weights: dict[str, Tensor], about: dict[str, Any]) -> None:
         if self.keep_epochs and epoch % self.keep_epochs == 0:
-            _write(self.path / epoch_file(epoch), weights, about | {"epoch": epoch})
+            write_tensors(self.path / epoch_file(epoch), weights, about | {"epoch": epoch})
 
     def _extend_stretches(self, epoch: int) -> None:
         numerics = self.about.get("numerics", {})

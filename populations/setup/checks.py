@@ -13,7 +13,7 @@ from dataclasses import fields
 
 from cgp.blocks import function_set
 from cgp.errors import BadInput, did_you_mean
-from cgp.families import family_named
+from cgp.families import VGG_FEATURES, family_named
 from cgp.graph import HEADS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset
@@ -49,10 +49,12 @@ RANGES = {
 _CELLS = 20_000  # of a grid
 #: Flags that have no effect on networks which are given.
 OF_SEARCHES = (
-    *(field.name for field in fields(SpaceFlags)),
+    *(field.name for field in fields(SpaceFlags) if field.name != "norm_epsilon"),
     *("strategy", "population", "offspring", "generations", "mutation_rate"),
     *("deterministic", "racing", "rungs", "rung_score", "inherit"),
 )
+#: Flags of the one family that has any.
+OF_VGG_FEATURES = ("vgg_depth", "features_total", "exact_total", "variants")
 
 
 def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) -> None:
@@ -102,6 +104,9 @@ def _check_numbers(asked: Flags, given: Collection[str]) -> None:
         if isinstance(value, int) and not lowest <= value <= most:
             expected = f"at least {lowest}" if most == _MOST and value < lowest else f"{lowest}..{most}"
             raise BadInput(f"{spelled(name)}: {value}; expected {expected}")
+    epsilon = asked.space.norm_epsilon
+    if epsilon is not None and not 0 < epsilon < 1:
+        raise BadInput(f"--norm-epsilon: {epsilon}; expected above 0 and below 1")
     rate, timeout = asked.evolution.mutation_rate, asked.resources.timeout
     if not 0 <= rate <= 1:
         raise BadInput(f"--mutation-rate: {rate}; expected 0..1")
@@ -151,12 +156,17 @@ def _check_given(asked: Flags, typed: Collection[str]) -> None:
     if family and weights:
         raise BadInput(f"--weights: {weights} goes without --family {family}; leave one out")
     given = f"--family {family}" if family else f"--weights {weights}"
-    for name in (*OF_SEARCHES, *(("confirm",) if weights else ())):
+    for name in (*OF_SEARCHES, *(("confirm", "norm_epsilon") if weights else ())):
         if (family or weights) and name in typed:
             raise BadInput(
                 f"{spelled(name)}: {asked.values[name]} has no effect on {given}, whose networks are given; "
                 "leave it out"
             )
+
+    if family != VGG_FEATURES and (name := next((name for name in OF_VGG_FEATURES if name in typed), None)):
+        raise BadInput(
+            f"{spelled(name)}: {asked.values[name]} goes with --family {VGG_FEATURES}, which was not given"
+        )
 
 
 _IDLE_IN = {"probe": ("backbone_rate", "train_norm"), "from-scratch": ("backbone_rate", "train_norm", "keep_head")}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgp.families import family
+from evaluate.data.preprocessing import whitening_of
 from evaluate.data.splits import Data, load
 from evaluate.foreign import Foreign
 from evaluate.job import Goal, Measure, Recipe, Train
@@ -71,6 +72,9 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     goals = objectives(evolution.objectives)
     measuring = () if asked else sealed(goals_of(goals))
     data = load(spec, config.evaluation.download)
+    if spec.preprocess.endswith("zca"):
+        screen.doing("whitening the training images")
+        whitening_of(data)  # before there are workers, which all read it
     if config.resume:
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
@@ -127,7 +131,9 @@ def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Str
         graph = network_of(config.weights_file, config, data)
         breeding: Strategy = Sweep(settings, [Candidate(0, 0, None, None, graph)])
     elif evolution.family:
-        known = family(evolution.family, data.shape, len(data.classes)).values()
+        known = list(family(evolution.family, data.shape, len(data.classes), config.amounts()).values())
+        if config.space.norm_epsilon is not None:
+            known = [dataclasses.replace(graph, norm_epsilon=config.space.norm_epsilon) for graph in known]
         breeding = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
     else:
         breeding = strategy(evolution.strategy, settings)
@@ -209,6 +215,9 @@ def open_session(
         store = Store(lock.folder, plan, lock)
     if config.weights_file:
         store.keep_start(config.weights_file)
+    whitening = whitening_of(made.work.data)
+    if whitening is not None:
+        store.keep_whitening(whitening.numpy())
     store.note_usage(startup)
     note_session(store.folder, plan.seed, workers, made.milliseconds)
     return store

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cgp.errors import BadInput, did_you_mean
-from cgp.layers import Shape
+from cgp.families import VGG_FEATURES
+from cgp.feature_amounts import Amounts
+from cgp.layers import EPSILON, Shape
 from cgp.space import Space
 from evaluate.files import START
 from evaluate.foreign import PREFIX, with_paths
@@ -56,10 +58,17 @@ class Config(Flags):
     def data(self) -> DataSpec:
         """Return which images to use."""
         asked = self.evaluation
-        spec = DataSpec(asked.dataset, asked.data_dir, asked.train_size, asked.image_size)
+        spec = DataSpec(
+            asked.dataset, asked.data_dir, asked.train_size, asked.image_size, preprocess=asked.preprocess
+        )
         if asked.val_size == "all" or (asked.val_size == "auto" and asked.train_size is None):
             return spec
         return dataclasses.replace(spec, val_size="auto" if asked.val_size == "auto" else int(asked.val_size))
+
+    def amounts(self) -> Amounts:
+        """Return which networks `--family vgg-features` means. Raises BadInput for a bad value."""
+        asked = self.evolution
+        return Amounts(asked.vgg_depth, asked.features_total, asked.exact_total, asked.variants)
 
     def start(self) -> Weights | None:
         """Return with what weights networks begin, in a file of the run folder; None where they begin fresh."""
@@ -94,6 +103,7 @@ class Config(Flags):
             rows=asked.rows,
             columns=asked.columns or asked.num_max_depth,
             head=asked.head,
+            norm_epsilon=EPSILON if asked.norm_epsilon is None else asked.norm_epsilon,
         )
         most = unlimited.usual_flops if asked.max_flops == USUAL else asked.max_flops
         return dataclasses.replace(unlimited, max_flops=most or None)
@@ -231,6 +241,8 @@ def _configured(given: dict[str, Any]) -> Config:
     _refuse_preview_of_cluster(made)
     check_flags(made, flags, typed)
     check_names(made, made.recipe(), made.data(), flags, typed)
+    if made.evolution.family == VGG_FEATURES:
+        made.amounts().variants()  # refuses what leaves none
     return made
 
 

@@ -13,10 +13,11 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
+from cgp.feature_amounts import DEPTHS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
-from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, RECORDED, SCHEDULES
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, PREPROCESSINGS, RECIPES, RECORDED, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
@@ -73,6 +74,7 @@ class SpaceFlags:
     columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: as many as the most active nodes]", before=None)
     levels_back: int = flag(10, "how many nodes back a second input may reach; of --wiring grid, columns back any input may")
     head: str = flag("pool", "what the last linear layer reads: pool (the mean over all pixels) or flatten (every number of the last map)", before="pool")
+    norm_epsilon: float | None = flag(None, "what batch normalisation adds to a variance [default: 1e-5; of --family vgg-features 1e-4]", before=None)
     max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
     max_flops: int | Literal["usual"] | None = flag(USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has")
 
@@ -83,6 +85,10 @@ class EvolutionFlags:
 
     strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
     family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
+    vgg_depth: int = flag(16, f"of --family vgg-features: layers with weights, {_or(list(map(str, DEPTHS)))}", before=16)
+    features_total: int | None = flag(None, "of --family vgg-features: features of all layers [default: as the VGG of that depth, 5248 at depth 16]", before=None)
+    exact_total: bool = flag(False, "of --family vgg-features: keep the total exactly, instead of rounding each layer up", before=False)
+    variants: int | None = flag(None, "of --family vgg-features: so many, evenly spread over all [default: all]", before=None)
     population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
@@ -108,6 +114,7 @@ class EvaluationFlags:
     train_size: int | None = flag(None, "stratified subset of the training images [default: all]")
     val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class", before="all")
     image_size: int | None = flag(None, "crop and scale folder: images to this side, pixels [default: as they are]")
+    preprocess: str = flag("standard", f"what is made of pixels: {_or(PREPROCESSINGS)}", before="standard")
     recipe: str = flag("fast", ", ".join(RECIPES))
     epochs: int | None = flag(None, _from_recipe("passes over the training images"))
     batch_size: int | None = flag(None, _from_recipe("images a step"))
@@ -236,7 +243,14 @@ FLAGS = {
 #: Flags that `python -m populations finetune` takes, too, and what they are when they are not given.
 OF_FINETUNE = {
     **{"dataset": "", "data_dir": "data", "download": "no", "image_size": "that of the network's images"},
-    **{"train_size": "all", "val_size": "auto", "mode": "finetune", "backbone_rate": "0.1", "train_norm": "no"},
+    **{
+        "preprocess": "as the network's images were",
+        "train_size": "all",
+        "val_size": "auto",
+        "mode": "finetune",
+        "backbone_rate": "0.1",
+        "train_norm": "no",
+    },
     **{"keep_head": "no", "recipe": "finetune", "epochs": "the recipe's", "batch_size": "the recipe's"},
     **{"lr": "the recipe's", "weight_decay": "the recipe's", "patience": "the recipe's", "augment": "the recipe's"},
     **{"seed": "0", "run": "runs/DATASET-N", "devices": "auto", "workers": "1", "timeout": "none"},
