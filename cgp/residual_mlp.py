@@ -43,8 +43,8 @@ class ResidualMLP:
     classes: int  #: or outputs of a regression
     block: str = "skip"  #: of `BLOCKS`
     activation: str = "tanh"  #: of `ACTIVATIONS`
-    alpha: float = 0.5  #: how fast what a block adds shrinks with depth, 0..1
-    beta: float = 0.5  #: how fast its weights are taken to shrink with depth; the theory has 1 - alpha
+    alpha: float = 0.75  #: how fast what a block adds shrinks with depth, 0..1
+    beta: float = 0.25  #: how fast its weights are taken to shrink with depth; the theory has 1 - alpha
     gamma: float = 1.0  #: the larger, the larger weights begin; above 0
     begins: str = "ntrunc"  #: of `BEGINNINGS`
 

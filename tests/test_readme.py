@@ -106,12 +106,14 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
     # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py,
-    # test_serial.py and test_grid.py try them.
+    # test_serial.py, test_grid.py and test_limit.py try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
         "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
+        "mlp_depths": "10,100,1000", "mlp_width": 16, "mlp_block": "skip", "mlp_activation": "tanh",
+        "mlp_alpha": 0.75, "mlp_beta": None, "mlp_gamma": 1.0, "mlp_begins": "ntrunc",
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

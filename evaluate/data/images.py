@@ -15,18 +15,19 @@ _ORDER, _SIDES = 0, 1  # kinds of random stream
 
 @dataclass(frozen=True)
 class Images:
-    """One split: uint8 pixels until a batch is asked for.
+    """One split: uint8 pixels until a batch is asked for, of a regression fp32.
 
     On a CPU `pixels` is the memory-mapped dataset itself, which all workers share, and `rows` picks the
     split; on a GPU the split alone lies in device memory.
     """
 
-    pixels: Tensor  #: (all images, channels, height, width) uint8
-    labels: Tensor  #: (all images,) int64
+    pixels: Tensor  #: (all images, channels, height, width)
+    labels: Tensor  #: (all images,) int64; of a regression values, (all images, outputs) fp32
     rows: Tensor  #: (count,) int64, the split's places in `pixels` and `labels`
     mean: Tensor  #: (1, channels, 1, 1)
     std: Tensor  #: (1, channels, 1, 1)
     flip: bool
+    power: float | None = None  #: of the loss of a regression; None: there are classes
 
     @classmethod
     def of(cls, data: Data, splits: tuple[str, ...], device: str) -> "Images":
@@ -37,7 +38,7 @@ class Images:
             pixels, labels = pixels[rows].to(device), labels[rows].to(device)
             rows = torch.arange(len(rows), device=device)
         mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (data.mean, data.std))
-        return cls(pixels, labels, rows, mean, std, data.flip)
+        return cls(pixels, labels, rows, mean, std, data.flip, data.power)
 
     def __len__(self) -> int:
         """Number of images."""

@@ -53,7 +53,7 @@ def time_steps(sample: Sample) -> list[TimedStep]:
         if not timed:
             rate = _first_rate(model, sample)
         trial = _Trial(model, sample)
-        batch = min(sample.recipe.batch_size, sample.images)
+        batch = sample.recipe.batch(sample.images)
         while batch > _SMALLEST and 2 * rate * model.flops * batch > allowance:
             batch = max(_SMALLEST, batch // 2)
         first = trial.step(batch)  # allocates

@@ -82,7 +82,7 @@ def profile(model: Model, data: Data, setting: Setting) -> Profile:
             hooks.callback(handle.remove)
         train(network, images, validation, setting, _TimedFolder(Path(folder), clock))
         clock.begin("")
-    batch = min(setting.recipe.batch_size, len(images))
+    batch = setting.recipe.batch(len(images))
     few = dataclasses.replace(images, rows=images.rows[: _BATCHES * batch])
     phases = {name: clock.seconds[name] for name in (_BUILD, *_TRAINING, _VALIDATION, _CHECKPOINT)}
     return Profile(phases, _operators(model, few, setting), len(images) // batch * batch, model.flops)

@@ -52,13 +52,19 @@ def scored(run: Run) -> pd.DataFrame:
     Pruned ones have no final score, and those of a last ranking were trained in another way.
     """
     models = run.models
-    kept = (models["stage"] == SEARCH) & (models["status"] == "ok") & models["val_accuracy"].notna()
+    kept = (models["stage"] == SEARCH) & (models["status"] == "ok") & models["val_loss"].notna()
     return models[kept]
 
 
 def best(run: Run, count: int) -> pd.DataFrame:
-    """Return the `count` most accurate networks of `scored`, the best first; a tie goes to the lower job number."""
-    return scored(run).sort_values("val_accuracy", ascending=False, kind="stable").head(count)
+    """Return the `count` most accurate networks of `scored`, the best first; a tie goes to the lower job number.
+
+    Of a regression they are those of the lowest loss.
+    """
+    models = scored(run)
+    if models["val_accuracy"].isna().all():
+        return models.sort_values("val_loss", kind="stable").head(count)
+    return models.sort_values("val_accuracy", ascending=False, kind="stable").head(count)
 
 
 def spread(table: pd.DataFrame, count: int) -> pd.DataFrame:

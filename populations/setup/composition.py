@@ -115,7 +115,7 @@ def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Str
         graph = network_of(config.weights_file, config, data)
         breeding: Strategy = Sweep(settings, [Candidate(0, 0, None, None, graph)])
     elif evolution.family:
-        known = family(evolution.family, data.shape, len(data.classes)).values()
+        known = family(evolution.family, data.shape, len(data.classes), **config.family_options()).values()
         breeding = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
     else:
         breeding = strategy(evolution.strategy, settings)

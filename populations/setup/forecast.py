@@ -134,7 +134,7 @@ def _cost_model(work: Work, timed: Sequence[TimedStep], starts: float) -> CostMo
     points = [Point(t.model.flops * t.batch / 1e9, t.model.conv_layers, t.seconds) for t in timed]
     per_gflop, per_layer = fit(points)
     train, validation = (len(work.data.splits[name]) for name in ("train", "validation"))
-    batch = min(work.plan.recipe.batch_size, train)
+    batch = work.plan.recipe.batch(train)
     images = train // batch * batch + _FORWARD * validation
     steps = train // batch + _FORWARD * validation / EVALUATION_BATCH
     foretold = [
@@ -207,6 +207,7 @@ def worker_bytes(work: Work, device: str) -> int:
     """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
     sample = sorted(work.sample, key=lambda model: model.flops)
     median, recipe = sample[len(sample) // 2], work.plan.recipe
+    recipe = dataclasses.replace(recipe, batch_size=recipe.batch(len(work.data.splits["train"])))
     kind = device.partition(":")[0]
     images = work.data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
     asked = {"model": median.id, "recipe": dataclasses.asdict(recipe)}
