@@ -109,9 +109,8 @@ def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> in
         print("stopped; the same command goes on")
         return 130
     found = polished.scored.metrics
-    print(
-        f"TEST {_said({name.removeprefix('test_'): value for name, value in found.items()})} (test images, scored once at the end)"
-    )
+    said = _said({name.removeprefix("test_"): value for name, value in found.items()})
+    print(f"TEST {said} (test images, scored once at the end)")
     print(f"weights: {polished.folder}")
     return 0
 

@@ -16,7 +16,7 @@ Runs = Mapping[str, Run]
 def named(folders: Iterable[Path]) -> dict[str, Run]:
     """Open the runs in `folders`, each named by as much of the end of its path as tells it from the others.
 
-    Raises BadInput for one that is given twice, for what is no run, and for a run without models.
+    Raises BadInput for one that is given twice, for what is no run, for a run without models, and for a regression.
     """
     given = list(folders)
     paths = [folder.resolve() for folder in given]
@@ -27,6 +27,10 @@ def named(folders: Iterable[Path]) -> dict[str, Run]:
     for run in runs.values():
         if run.models.empty:
             raise BadInput(f"{run.folder}: has no models yet; expected a run that has begun, try again later")
+        if run.regression:
+            raise BadInput(
+                f"{run.folder}: a regression, without the accuracies that figures are of; see: studies limit"
+            )
     return runs
 
 
@@ -57,14 +61,8 @@ def scored(run: Run) -> pd.DataFrame:
 
 
 def best(run: Run, count: int) -> pd.DataFrame:
-    """Return the `count` most accurate networks of `scored`, the best first; a tie goes to the lower job number.
-
-    Of a regression they are those of the lowest loss.
-    """
-    models = scored(run)
-    if models["val_accuracy"].isna().all():
-        return models.sort_values("val_loss", kind="stable").head(count)
-    return models.sort_values("val_accuracy", ascending=False, kind="stable").head(count)
+    """Return the `count` most accurate networks of `scored`, the best first; a tie goes to the lower job number."""
+    return scored(run).sort_values("val_accuracy", ascending=False, kind="stable").head(count)
 
 
 def spread(table: pd.DataFrame, count: int) -> pd.DataFrame:
