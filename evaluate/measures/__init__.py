@@ -14,6 +14,7 @@ from evaluate.measures.forgetting import forgetting
 from evaluate.measures.latency import latency
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
+from evaluate.measures.variation import variation
 
 #: A function of the network and its images, the options that the task gives, and random numbers of the job's own.
 MeasureFunction = Callable[[Subject, Mapping[str, Any], np.random.Generator], Measured]
@@ -25,6 +26,7 @@ MEASURES: Mapping[str, MeasureFunction] = {
     "latency": latency,
     "robust": robust,
     "spectra": spectra,
+    "variation": variation,
 }
 
 __all__ = ["MEASURES", "MeasureFunction", "Measured", "Subject"]
