@@ -171,14 +171,15 @@ def _draw_variation(table: pd.DataFrame, panels: "list[Axes]") -> None:
 
 def _draw_gradient(epochs: pd.DataFrame, fits: pd.DataFrame, panels: "list[Axes]") -> None:
     (axes,) = panels
-    laws = fits.set_index(["id", "law"])
     for ink, (identity, own) in zip(_inks(epochs), epochs.groupby("id", sort=False), strict=True):
         t = own["epoch"].to_numpy() - 1
         axes.plot(t + 1, own["omega"], ".", color=ink, markersize=3, label=f"L = {own['depth'].iloc[0]}")
         for name, dashes in zip(LAWS, ("--", "-"), strict=True):
-            c, rho, t0 = laws.loc[(identity, name), list(NUMBERS)]
-            if c > 0:
-                axes.plot(t + 1, law(t, c, rho, t0), dashes, color=ink, linewidth=0.8)
+            found = fits[(fits["id"] == identity) & (fits["law"] == name)].iloc[0]
+            if found["C"] > 0:
+                axes.plot(
+                    t + 1, law(t, *(float(found[number]) for number in NUMBERS)), dashes, color=ink, linewidth=0.8
+                )
     axes.set(xlabel="epoch (dashed: C/(t+1)^rho, solid: C/(t+T0)^rho)", ylabel="Omega", xscale="log", yscale="log")
     legend(axes, 4)
 
