@@ -13,6 +13,8 @@ from cgp.errors import BadInput, did_you_mean
 from cgp.graph import Graph
 from cgp.layers import MOMENTUM, Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
 from cgp.model import Model
+from cgp.residual_mlp import ResidualMLP
+from cgp.residual_network import ResidualNetwork
 
 
 class Join(nn.Module):
@@ -201,6 +203,11 @@ def build(model: Model) -> nn.Module:
 @build.register
 def _(model: Graph) -> Network:
     return Network(model)
+
+
+@build.register
+def _(model: ResidualMLP) -> ResidualNetwork:
+    return ResidualNetwork(model)
 
 
 def _node(graph: Graph, n: int) -> NodeModule:

@@ -16,7 +16,7 @@ Goal = str | Foreign
 Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "pruned", "paused", "interrupted"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("onecycle", "cosine", "sgdr", "step", "constant")
+SCHEDULES = ("onecycle", "cosine", "sgdr", "step", "constant", "variation")
 INITIALISATIONS = (
     "kaiming_normal",
     "kaiming_uniform",
@@ -43,9 +43,9 @@ class Recipe:
 
     name: str
     epochs: int
-    batch_size: int
+    batch_size: int  #: 0: all images in one
     optimizer: str
-    lr: float  #: the highest rate of the schedule
+    lr: float  #: the highest rate of the schedule; of `variation` that of the first epoch
     schedule: str
     weight_decay: float = 0.0
     momentum: float = 0.9  #: of sgd, Nesterov's
@@ -73,7 +73,7 @@ class Recipe:
                 raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {known}")
         for flag, number, lowest in (
             ("--epochs", self.epochs, 1),
-            ("--batch-size", self.batch_size, 2),
+            ("--batch-size", self.batch_size or 2, 2),
             ("--patience", self.patience, 0),
             ("--weight-decay", self.weight_decay, 0),
             ("--ghost-batch", self.ghost_batch, 0),
@@ -91,26 +91,26 @@ class Recipe:
             )
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
-        if self.ghost_batch == 1 or self.batch_size % self.group:  # a single value has no deviation
+        if self.ghost_batch == 1 or (self.group and self.batch_size % self.group):  # a single value has no deviation
             even = [str(size) for size in range(2, self.batch_size + 1) if not self.batch_size % size]
             said = f"--ghost-batch: {self.ghost_batch} images; expected groups of equal size of at least 2"
             raise BadInput(f"{said}, so of --batch-size {self.batch_size} one of {', '.join(even)}")
 
     @property
     def group(self) -> int:
-        """How many images batch normalisation takes the statistics of."""
+        """How many images batch normalisation takes the statistics of; 0: of all."""
         return self.ghost_batch or self.batch_size
 
     @property
     def ghosts(self) -> int | None:
         """How many images a ghost group has; None where a batch is one."""
-        return self.group if self.group < self.batch_size else None
+        return self.ghost_batch if self.ghost_batch not in (0, self.batch_size) else None
 
     def batch(self, images: int) -> int:
         """Return how many of `images` a step takes; of fewer than a batch, as many whole groups as there are."""
-        if images < self.group:
+        if images < self.group or not self.group:
             return images
-        return min(self.batch_size, images // self.group * self.group)
+        return min(self.batch_size or images, images // self.group * self.group)
 
     def about(self) -> dict[str, Any]:
         """Return a JSON-able value: that of earlier versions, without what is left as it was before it was there."""
@@ -119,13 +119,16 @@ class Recipe:
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
-#: is for networks that are trained already.
+#: is for networks that are trained already; `limit` is gradient descent, for residual MLPs.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("fast", 4, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", augment=False),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
+        Recipe(
+            "limit", 100, 0, "sgd", 9.0, "variation", momentum=0.0, init="default", precision="fp32", augment=False
+        ),
         Recipe("finetune", 20, 32, "sgd", 0.03, "cosine", label_smoothing=0.1, init="dirac", patience=8),
     )
 }

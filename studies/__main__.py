@@ -146,8 +146,19 @@ def _add_features(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     features.set_defaults(command=_command_of("features"))
 
 
+def _add_limit(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    limit = studies.add_parser(
+        "limit", help="whether weights have a limit as a path in depth, and how gradients fall"
+    )
+    _with_models(limit)
+    limit.add_argument("--p", type=float, default=2.0, metavar="P", help="of the p-variation, from 1 on [default: 2]")
+    places = "which weights of each block to follow, from 0,0 [default: three]"
+    limit.add_argument("--weights", nargs="+", metavar="ROW,COLUMN", help=places)
+    limit.set_defaults(command=_command_of("limit"))
+
+
 _ADDED = (
-    *(_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_features),
+    *(_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_features, _add_limit),
     *(_add_landscape, _add_lr_range, _add_activations),
 )
 

@@ -43,7 +43,7 @@ def ask(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--reach: {reach}; expected a number above 0")
     if arguments.seed < 0:
         raise BadInput(f"--seed: {arguments.seed}; expected at least 0")
-    found = asked(arguments.run, arguments.models or ["best"], None, session_flags(arguments))
+    found = asked(arguments.run, arguments.models or ["best"], None, session_flags(arguments), "any")
     if arguments.directions == "trajectory":
         _require_epochs(found)
     data = found.images()

@@ -38,7 +38,7 @@ def ask(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--from: {first} to --to {last}; expected rates that rise")
     if arguments.batches < _FEWEST:
         raise BadInput(f"--batches: {arguments.batches}; expected at least {_FEWEST}")
-    found = asked(arguments.run, arguments.models, None, session_flags(arguments), trained=False)
+    found = asked(arguments.run, arguments.models, None, session_flags(arguments), "any", trained=False)
     wanted = [_wanted(found, name, arguments) for name in found.models["id"]]
     screen = Screen(aside=arguments.format != "table")
     tables = measurements(found, _MEASURE, wanted, screen)

@@ -29,7 +29,7 @@ ON_RUNS = (
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
 STUDIES = (
-    *("spectra", "corruptions", "forgetting", "depth", "features"),
+    *("spectra", "corruptions", "forgetting", "depth", "features", "limit"),
     *("landscape", "lr-range", "activations"),
 )
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
@@ -110,7 +110,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
     # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py,
-    # test_serial.py, test_grid.py, test_activations.py, test_sparing.py and test_feature_amounts.py try them.
+    # test_serial.py, test_grid.py, test_activations.py, test_sparing.py, test_feature_amounts.py and test_limit.py
+    # try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
@@ -118,6 +119,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
         "record": "", "ghost_batch": 0, "memory_limit": 0, "checkpoint_activations": False,
         "vgg_depth": 16, "features_total": None, "exact_total": False, "variants": None,
+        "mlp_depths": "10,100,1000", "mlp_width": 16, "mlp_block": "skip", "mlp_activation": "tanh",
+        "mlp_alpha": 0.75, "mlp_beta": None, "mlp_gamma": 1.0, "mlp_begins": "ntrunc",
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

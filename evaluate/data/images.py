@@ -16,20 +16,21 @@ _ORDER, _SIDES = 0, 1  # kinds of random stream
 
 @dataclass(frozen=True)
 class Images:
-    """One split: uint8 pixels until a batch is asked for.
+    """One split: uint8 pixels until a batch is asked for, of a regression fp32.
 
     On a CPU `pixels` is the memory-mapped dataset itself, which all workers share, and `rows` picks the
     split; on a GPU the split alone lies in device memory.
     """
 
-    pixels: Tensor  #: (all images, channels, height, width) uint8
-    labels: Tensor  #: (all images,) int64
+    pixels: Tensor  #: (all images, channels, height, width)
+    labels: Tensor  #: (all images,) int64; of a regression values, (all images, outputs) fp32
     rows: Tensor  #: (count,) int64, the split's places in `pixels` and `labels`
     mean: Tensor  #: (1, channels, 1, 1)
     std: Tensor  #: (1, channels, 1, 1)
     flip: bool
     preprocess: str = "standard"  #: what is made of pixels, see `evaluate.data.preprocessing`
     whitening: Tensor | None = None  #: see `whitening_of`
+    power: float | None = None  #: of the loss of a regression; None: there are classes
 
     @classmethod
     def of(cls, data: Data, splits: tuple[str, ...], device: str) -> "Images":
@@ -46,7 +47,7 @@ class Images:
         whitening = whitening_of(data)
         if whitening is not None:
             whitening = whitening.to(device)
-        return cls(pixels, labels, rows, mean, std, data.flip, data.preprocess, whitening)
+        return cls(pixels, labels, rows, mean, std, data.flip, data.preprocess, whitening, data.power)
 
     def __len__(self) -> int:
         """Number of images."""

@@ -16,6 +16,7 @@ from evaluate.measures.latency import latency
 from evaluate.measures.lr_range import lr_range
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
+from evaluate.measures.variation import variation
 
 #: A function of the network and its images, the options that the task gives, and random numbers of the job's own.
 MeasureFunction = Callable[[Subject, Mapping[str, Any], np.random.Generator], Measured]
@@ -29,6 +30,7 @@ MEASURES: Mapping[str, MeasureFunction] = {
     "lr_range": lr_range,
     "robust": robust,
     "spectra": spectra,
+    "variation": variation,
 }
 
 #: Those that begin with fresh weights, whether the trained ones are still there or not.

@@ -10,6 +10,7 @@ from torch import Tensor
 from evaluate.data.images import Images
 from evaluate.job import Recipe
 from evaluate.measures.subject import Measured, Subject
+from evaluate.training.criterion import criterion_of
 from evaluate.training.step import Step, make_step
 from evaluate.training.train import Setting, fresh_network, make_optimizer
 
@@ -34,11 +35,13 @@ def lr_range(subject: Subject, options: Mapping[str, Any], rng: np.random.Genera
     network = fresh_network(subject.model, setting)
     optimizer = make_optimizer(network, recipe)
     network.train()
+    images = subject.images.of("train")
     step = make_step(network, optimizer, recipe, subject.numerics)
+    step.criterion = criterion_of(images.power, recipe.label_smoothing)
     step.begin()
     rates = np.geomspace(float(options["from"]), float(options["to"]), int(options["batches"]))
     losses, means = list[float](), list[float]()
-    batches = _batches(subject.images.of("train"), setting)
+    batches = _batches(images, setting)
     for rate, (x, y) in zip(rates.tolist(), batches, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -85,7 +88,7 @@ def _loss_of(step: Step, x: Tensor, y: Tensor) -> float:
 
 def _batches(images: Images, setting: Setting) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches as a training does, epoch after epoch."""
-    batch, epoch = min(setting.recipe.batch_size, len(images)), 0
+    batch, epoch = setting.recipe.batch(len(images)), 0
     while True:
         yield from images.epoch(setting.seed, epoch, batch, setting.recipe.augment)
         epoch += 1

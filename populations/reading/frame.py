@@ -14,6 +14,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.model import Model, model_from_json
+from evaluate.data.synthetic import SYNTHETIC
 from evaluate.job import FINAL, POLISH, SEARCH, Goal, Key, Result
 from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by, objectives
 from populations.front import Front
@@ -119,6 +120,11 @@ class Run:
     def models(self) -> pd.DataFrame:
         """One row per job: see `populations.reading.columns`; `test_accuracy` where a test was asked for."""
         return self._columns.table(self._journal.tuples(self._columns.query + _IN_ORDER))
+
+    @property
+    def regression(self) -> bool:
+        """Whether its networks tell values: they have losses and no accuracies."""
+        return str(self.config.get("dataset")).partition(":")[0] in SYNTHETIC
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""

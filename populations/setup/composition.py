@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgp.families import family
+from cgp.graph import Graph
+from cgp.model import Model
 from evaluate.data.preprocessing import whitening_of
 from evaluate.data.splits import Data, load
 from evaluate.foreign import Foreign
@@ -131,9 +133,11 @@ def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Str
         graph = network_of(config.weights_file, config, data)
         breeding: Strategy = Sweep(settings, [Candidate(0, 0, None, None, graph)])
     elif evolution.family:
-        known = list(family(evolution.family, data.shape, len(data.classes), config.amounts()).values())
-        if config.space.norm_epsilon is not None:
-            known = [dataclasses.replace(graph, norm_epsilon=config.space.norm_epsilon) for graph in known]
+        options = config.family_options()
+        known = [
+            _with_epsilon(model, config.space.norm_epsilon)
+            for model in family(evolution.family, data.shape, len(data.classes), **options).values()
+        ]
         breeding = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
     else:
         breeding = strategy(evolution.strategy, settings)
@@ -142,6 +146,13 @@ def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Str
     if evolution.confirm:
         breeding = Confirmation(breeding, evolution.confirm, plan.recipe, plan.data, plan.goals)
     return breeding
+
+
+def _with_epsilon(model: Model, epsilon: float | None) -> Model:
+    """Return `model` with what its batch normalisation adds to a variance; None: as its family has it."""
+    if epsilon is None or not isinstance(model, Graph):
+        return model
+    return dataclasses.replace(model, norm_epsilon=epsilon)
 
 
 def preview(config: Config, screen: Screen) -> str:

@@ -14,12 +14,13 @@ from cgp.errors import BadInput, did_you_mean
 from cgp.families import VGG_FEATURES
 from cgp.feature_amounts import Amounts
 from cgp.layers import EPSILON, Shape
+from cgp.residual_mlp import RESIDUAL_MLP
 from cgp.space import Space
 from evaluate.files import START
 from evaluate.foreign import PREFIX, with_paths
 from evaluate.job import DataSpec, Recipe, Weights, recipe
 from populations.run_folder.folder import read_json
-from populations.setup.checks import check_flags, check_names
+from populations.setup.checks import check_flags, check_names, depths_of
 from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
 from populations.setup.recorded import meaning, means_as_recorded
 from populations.strategies import STRATEGIES
@@ -80,6 +81,24 @@ class Config(Flags):
             frozen = "backbone"
         return Weights(START, frozen, not asked.keep_head, 1.0 if asked.mode == "probe" else asked.backbone_rate)
 
+    def family_options(self) -> dict[str, Any]:
+        """Return the options that the family of the run has. Raises BadInput for a bad value."""
+        asked = self.limit
+        if self.evolution.family == VGG_FEATURES:
+            return {"amounts": self.amounts()}
+        if self.evolution.family != RESIDUAL_MLP:
+            return {}
+        return {
+            "depths": depths_of(asked.mlp_depths),
+            "width": asked.mlp_width,
+            "block": asked.mlp_block,
+            "activation": asked.mlp_activation,
+            "alpha": asked.mlp_alpha,
+            "beta": 1 - asked.mlp_alpha if asked.mlp_beta is None else asked.mlp_beta,
+            "gamma": asked.mlp_gamma,
+            "begins": asked.mlp_begins,
+        }
+
     @property
     def weights_file(self) -> Path | None:
         """Where the weights are that are to be trained on: in the run, once that has begun; None without any."""
@@ -89,8 +108,13 @@ class Config(Flags):
         return copy if copy and copy.exists() else Path(self.beginning.weights)
 
     def space_for(self, image: Shape, classes: int) -> Space:
-        """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
+        """Return what may be drawn for images of that shape. Raises BadInput for a space without networks.
+
+        Residual MLPs are not drawn: theirs is the same whatever the flags, and fits images of a single pixel.
+        """
         asked = self.space
+        if self.evolution.family == RESIDUAL_MLP:
+            return Space("conv_1_1", 1, 1, image, classes)
         unlimited = Space(
             asked.function_set,
             asked.num_min_depth,
@@ -218,6 +242,7 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 # What is made of them
 
 _OF_GIVEN = {"generations": 1, "inherit": False}
+_OF_LIMIT = {"recipe": "limit", "objectives": "val_loss,params"}
 _UNRACED = {"racing": False, "rungs": None}
 
 
@@ -233,6 +258,8 @@ def _configured(given: dict[str, Any]) -> Config:
         asked |= {name: value for name, value in _OF_GIVEN.items() if name not in typed}
     if asked["weights"] and "recipe" not in flags and not switches.get("resume"):
         asked["recipe"] = "finetune"
+    if asked["family"] == RESIDUAL_MLP and not switches.get("resume"):
+        asked |= {name: value for name, value in _OF_LIMIT.items() if name not in flags}
     if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
         asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
 from cgp.feature_amounts import DEPTHS
+from cgp.residual_mlp import ACTIVATIONS, BEGINNINGS, BLOCKS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
@@ -105,6 +106,20 @@ class EvolutionFlags:
 
 
 @dataclass(frozen=True)
+class LimitFlags:
+    """The residual MLPs of --family residual-mlp."""
+
+    mlp_depths: str = flag("10,100,1000", "how many blocks each has, with commas", before="10,100,1000")
+    mlp_width: int = flag(16, "numbers between two blocks", before=16)
+    mlp_block: str = flag("skip", f"what a block does: {_or([f'{name} ({what})' for name, what in BLOCKS.items()])}", before="skip")
+    mlp_activation: str = flag("tanh", ", ".join(ACTIVATIONS), before="tanh")
+    mlp_alpha: float = flag(0.75, "a block adds L^-alpha of what it computes; 0..1", before=0.75)
+    mlp_beta: float | None = flag(None, "weights are taken to shrink as L^-beta; 0..1 [default: 1 - alpha]", before=None)
+    mlp_gamma: float = flag(1.0, "weights begin within m, half of L^(-beta - 1/gamma); above 0", before=1.0)
+    mlp_begins: str = flag("ntrunc", f"how weights begin: {_or([f'{name} ({what})' for name, what in BEGINNINGS.items()])}", before="ntrunc")
+
+
+@dataclass(frozen=True)
 class EvaluationFlags:
     """What a network is worth: on which images, trained how."""
 
@@ -117,9 +132,9 @@ class EvaluationFlags:
     preprocess: str = flag("standard", f"what is made of pixels: {_or(PREPROCESSINGS)}", before="standard")
     recipe: str = flag("fast", ", ".join(RECIPES))
     epochs: int | None = flag(None, _from_recipe("passes over the training images"))
-    batch_size: int | None = flag(None, _from_recipe("images a step"))
+    batch_size: int | None = flag(None, _from_recipe("images a step, 0: all"))
     optimizer: str | None = flag(None, _from_recipe(", ".join(OPTIMIZERS)))
-    lr: float | None = flag(None, _from_recipe("highest learning rate"))
+    lr: float | None = flag(None, _from_recipe("highest learning rate; of --schedule variation that of the first epoch"))
     schedule: str | None = flag(None, _from_recipe(", ".join(SCHEDULES)))
     weight_decay: float | None = flag(None, _from_recipe("L2 penalty of the weights"))
     momentum: float | None = flag(None, _from_recipe("Nesterov momentum of sgd"))
@@ -175,6 +190,7 @@ class Flags:
 
     space: SpaceFlags = SpaceFlags()
     evolution: EvolutionFlags = EvolutionFlags()
+    limit: LimitFlags = LimitFlags()
     evaluation: EvaluationFlags = EvaluationFlags()
     beginning: BeginningFlags = BeginningFlags()
     resources: ResourceFlags = ResourceFlags()
