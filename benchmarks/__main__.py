@@ -16,6 +16,7 @@ LONG = ("peer", "peer_shallow", "scaling", "trainer")  #: those with `benchmark(
 NAMES = (
     "activations",
     "cluster",
+    "footprint",
     "growth",
     "memory",
     "overhead",

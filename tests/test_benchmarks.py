@@ -21,7 +21,7 @@ def benchmark(*arguments: str, **environment: str) -> "subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("name", ["activations", "overhead", "report", "sampling", "store", "trainer"])
+@pytest.mark.parametrize("name", ["activations", "footprint", "overhead", "report", "sampling", "store", "trainer"])
 def test_a_quick_run_shows_every_arm_and_writes_nothing(name: str) -> None:
     before = {path: path.read_bytes() for path in RESULTS.iterdir()}
     done = benchmark(name, "--quick")

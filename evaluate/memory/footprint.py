@@ -1,6 +1,7 @@
 """The memory that a training will take, predicted from its model."""
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cgp.model import Model
@@ -51,12 +52,11 @@ def _largest(model: Model) -> int:
 
 def _peak(model: Model, batch: int, half: bool) -> int:
     """Return the most bytes that a pass over `batch` images, without a way back, holds at once."""
-    kind = torch.bfloat16 if half else torch.float32
     ledger = Ledger()
     with torch.device("meta"), torch.no_grad():
-        network = build(model).to(kind).eval()
+        network = _network(model, half).eval()
         with ledger:
-            network(torch.empty(batch, *model.image).to(kind))
+            network(torch.empty(batch, *model.image))
     return ledger.peak
 
 
@@ -65,17 +65,28 @@ def _training_peak(model: Model, recipe: Recipe, chunk: int, half: bool) -> int:
 
     A second chunk finds the gradients of the first beside it; more than two are like the second.
     """
-    kind = torch.bfloat16 if half else torch.float32
     group = max(recipe.group, -(-chunk // 2)) if recipe.ghosts else None  # two take what more of them would
     ledger = Ledger()
     with torch.device("meta"):
-        network = build(model).to(kind).train()
+        network = _network(model, half).train()
         with ledger, Sparing(network, group, recipe.checkpoint_activations):
-            images, y = (
-                torch.empty(recipe.batch_size, *model.image),
-                torch.empty(recipe.batch_size, dtype=torch.int64),
-            )
+            images = torch.empty(recipe.batch_size, *model.image)
+            y = torch.empty(recipe.batch_size, dtype=torch.int64)
             for x, labels in list(zip(images.split(chunk), y.split(chunk), strict=True))[:2]:
-                logits = network(x.to(kind))
-                functional.cross_entropy(logits.float(), labels).backward()
+                functional.cross_entropy(network(x).float(), labels).backward()
     return ledger.peak
+
+
+def _network(model: Model, half: bool) -> nn.Module:
+    """Return the network of `model`; where it is `half`, what autocast computes so does, as meta has no autocast."""
+    network = build(model)
+    for module in network.modules() if half else ():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(torch.bfloat16)
+            module.register_forward_pre_hook(_halved)
+    return network
+
+
+def _halved(_: nn.Module, given: tuple[Tensor]) -> Tensor:
+    (x,) = given
+    return x.to(torch.bfloat16)
