@@ -222,9 +222,8 @@ def test_densenet_bc_has_the_published_size_and_depth() -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families_take_other_images_and_classes(name: str) -> None:
-    for graph in family(
-        name, Shape(1, 64, 64), 7, **({"amounts": Amounts(most=2)} if name == VGG_FEATURES else {})
-    ).values():
+    options = {"amounts": Amounts(most=2)} if name == VGG_FEATURES else {}
+    for graph in family(name, Shape(1, 64, 64), 7, **options).values():
         with torch.device("meta"):
             network = build(graph)
             assert network(torch.empty(2, 1, 64, 64)).shape == (2, 7)
