@@ -91,6 +91,10 @@ class Recipe:
             )
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
+        if self.memory_limit and not self.batch_size:
+            raise BadInput(
+                f"--memory-limit: {self.memory_limit} MB with --batch-size 0, all images; expected a number of images"
+            )
         if self.ghost_batch == 1 or (self.group and self.batch_size % self.group):  # a single value has no deviation
             even = [str(size) for size in range(2, self.batch_size + 1) if not self.batch_size % size]
             said = f"--ghost-batch: {self.ghost_batch} images; expected groups of equal size of at least 2"
