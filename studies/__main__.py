@@ -95,7 +95,7 @@ def _add_landscape(studies: "argparse._SubParsersAction[OneLineParser]") -> None
         help="two of chance, around the best weights, or the principal ones of the training, around the last "
         "[default: random]",
     )  # fmt: skip
-    landscape.add_argument("--seed", type=int, default=0, metavar="N", help="of random directions [default: 0]")
+    landscape.add_argument("--seed", type=int, metavar="N", help="of random directions [default: 0]")
     landscape.add_argument("--grid", type=int, default=21, metavar="N", help="points of a side [default: 21]")
     landscape.add_argument(
         "--reach", type=float, metavar="R",

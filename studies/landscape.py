@@ -41,8 +41,10 @@ def ask(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--grid: {arguments.grid}; expected at least 2 points of a side")
     if not 0 < reach < math.inf:
         raise BadInput(f"--reach: {reach}; expected a number above 0")
-    if arguments.seed < 0:
+    if arguments.seed is not None and arguments.seed < 0:
         raise BadInput(f"--seed: {arguments.seed}; expected at least 0")
+    if arguments.seed is not None and arguments.directions != "random":
+        raise BadInput(f"--seed: {arguments.seed} has no effect on --directions trajectory; leave it out")
     found = asked(arguments.run, arguments.models or ["best"], None, session_flags(arguments), "any")
     if arguments.directions == "trajectory":
         _require_epochs(found)
@@ -108,7 +110,7 @@ def _options(arguments: argparse.Namespace, reach: float, data: Data) -> dict[st
         "images": split,
         "samples": samples,
     }
-    return options | ({"seed": arguments.seed} if arguments.directions == "random" else {})
+    return options | ({"seed": arguments.seed or 0} if arguments.directions == "random" else {})
 
 
 def _forecast(found: Asked, wanted: Sequence[Wanted], data: Data) -> str:
@@ -195,6 +197,8 @@ def trajectory_of(ways: Mapping[str, Trajectory]) -> pd.DataFrame:
 def _surface(name: str, points: pd.DataFrame, options: Mapping[str, Any], way: Trajectory | None) -> Surface:
     shape = (options["grid"], options["grid"])
     values = {
-        value: points[value].to_numpy("float64").reshape(shape) for value in _VALUES if points[value].notna().any()
+        value: points[value].to_numpy("float64").reshape(shape)
+        for value in _VALUES
+        if value == "loss" or points[value].notna().any()
     }
     return Surface(name, options, values, way)

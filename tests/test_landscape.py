@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from evaluate.measures.trajectory import trajectory
 from evaluate.training.checkpoint import read_tensors, write_weights
 from harness import ROOT, Started, assert_same_run, studies, wait_for
 from populations import load
+from populations.plotting.drawn import drawn
+from studies.surfaces import Surface, draw, page
 
 HERE = ("--executor", "serial")
 RANDOM = {"directions": "random", "seed": 3, "grid": 5, "reach": 2.0, "batch_norm": "running", "images": "validation"}
@@ -255,6 +258,13 @@ def test_a_killed_study_goes_on_to_the_same_plane_with_one_worker_or_two(run: Pa
         assert mine.read_bytes() == theirs.read_bytes()
 
 
+def test_a_plane_without_a_number_is_drawn_blank() -> None:
+    unknown, options = np.full((3, 3), np.nan), RANDOM | {"grid": 3}
+    surface = Surface("x", options, {"loss": unknown, "accuracy": np.full((3, 3), 0.1)}, None)
+    assert drawn(partial(draw, surface), 2, ".png").startswith(b"\x89PNG")
+    assert b"validation loss" in page(surface)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -262,6 +272,7 @@ def test_a_killed_study_goes_on_to_the_same_plane_with_one_worker_or_two(run: Pa
         (("--reach", "0"), "--reach: 0.0; expected a number above 0"),
         (("--reach", "nan"), "--reach: nan; expected a number above 0"),
         (("--seed", "-1"), "--seed: -1; expected at least 0"),
+        (("--seed", "1", "--directions", "trajectory"), "--seed: 1 has no effect on --directions trajectory"),
         (("--samples", "0"), "--samples: 0; there are "),
         (("x",), "model 'x' of "),
         (("--batch-norm", "frozen"), "invalid choice: 'frozen'"),
