@@ -28,7 +28,7 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions", "forgetting", "depth")
+STUDIES = ("spectra", "corruptions", "forgetting", "depth", "limit")
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
@@ -43,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = program(*TINY, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
+    mlps = ("--family", "residual-mlp", "--mlp-depths", "4,6", "--dataset", "sin:n=60", "--epochs", "6")
+    assert program(*mlps, "--run", "runs/limit", cwd=cwd).returncode == 0
     grey_images(cwd / "photos")
     (cwd / "networks.txt").write_text(json.dumps(SMALL_IMPORTED))
     shutil.copy(cwd / "photos" / "left" / "0.png", cwd / "photo.jpg")  # told by what it holds
