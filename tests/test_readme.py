@@ -43,9 +43,11 @@ ON_A_RUN = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny run called runs/digits-1."""
     cwd = tmp_path_factory.mktemp("readme")
-    done = program(*TINY, "--record", "activations", cwd=cwd)
+    done = program(*TINY, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
+    mlps = ("--family", "residual-mlp", "--mlp-depths", "4,6", "--dataset", "sin:n=60", "--epochs", "6")
+    assert program(*mlps, "--run", "runs/limit", cwd=cwd).returncode == 0
     grey_images(cwd / "photos")
     (cwd / "networks.txt").write_text(json.dumps(SMALL_IMPORTED))
     shutil.copy(cwd / "photos" / "left" / "0.png", cwd / "photo.jpg")  # told by what it holds
