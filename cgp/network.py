@@ -141,6 +141,7 @@ class Network(Trunk):
         self.num_features = graph.flows[-1].shape.channels
         self.global_pool = "avg" if graph.head == "pool" else graph.head
         self.head: nn.Module = nn.Linear(graph.features, graph.classes)
+        self.drop_rate = 0.0  #: share of what the head reads that is dropped in training
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last node's map, (batch, num_features, height, width)."""
@@ -157,6 +158,8 @@ class Network(Trunk):
             features = features.flatten(1)
         elif self.global_pool:
             features = features.mean((2, 3)) if self.global_pool == "avg" else features.amax((2, 3))
+        if self.drop_rate:
+            features = functional.dropout(features, self.drop_rate, self.training)
         return features if pre_logits else cast(Tensor, self.head(features))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ INITIALISATIONS = (
     "xavier_uniform",
     "orthogonal",
     "dirac",
+    "fan_in",
+    "depth_scaled",
     "default",
 )
 PREPROCESSINGS = ("standard", "gcn", "zca", "gcn-zca")
@@ -48,6 +50,9 @@ class Recipe:
     precision: str = "auto"
     augment: bool = True
     cuda_graphs: bool = False  #: on a GPU, start the kernels of a step as one graph
+    dropout: float = 0.0  #: share of what the last linear layer reads that is dropped in training
+    init_beta: float = 0.5  #: of init `depth_scaled`: weights of L layers begin as L to the power of minus it
+    abandon: int = 0  #: epochs after which a validation accuracy below twice chance ends it; 0: never
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -63,6 +68,8 @@ class Recipe:
             ("--epochs", self.epochs, 1),
             ("--batch-size", self.batch_size, 2),
             ("--patience", self.patience, 0),
+            ("--abandon", self.abandon, 0),
+            ("--init-beta", self.init_beta, 0),
             ("--weight-decay", self.weight_decay, 0),
         ):
             if not lowest <= number < math.inf:
@@ -71,6 +78,8 @@ class Recipe:
             raise BadInput(f"--lr: {self.lr}; expected a number above 0")
         if not 0 <= self.label_smoothing < 1:
             raise BadInput(f"--label-smoothing: {self.label_smoothing}; expected 0 <= value < 1")
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"--dropout: {self.dropout}; expected 0 <= value < 1")
         if self.cuda_graphs and self.precision == "fp16":
             raise BadInput(
                 "--cuda-graphs: not with precision fp16, whose scaling asks for numbers; expected bf16 or fp32"
@@ -78,15 +87,21 @@ class Recipe:
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
 
+    def about(self) -> dict[str, Any]:
+        """Return a JSON-able value: that of earlier versions where what they lacked changes nothing."""
+        unsaid = {"dropout": 0.0, "init_beta": 0.5, "abandon": 0}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
+
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
-#: is for networks that are trained already.
+#: is for networks that are trained already; `features` is Mundt et al. 2018, but for Nesterov's momentum.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("fast", 4, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", augment=False),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
+        Recipe("features", 150, 128, "sgd", 0.01, "sgdr", weight_decay=5e-4, dropout=0.5, abandon=10),
         Recipe("finetune", 20, 32, "sgd", 0.03, "cosine", label_smoothing=0.1, init="dirac", patience=8),
     )
 }
@@ -192,7 +207,7 @@ class Train:
     @property
     def options_json(self) -> str:
         """What it does otherwise than a training of its run, as one text, the same for equal options."""
-        options = {"recipe": asdict(self.recipe), "polish": self.polish, "compiled": self.compiled}
+        options = {"recipe": self.recipe.about(), "polish": self.polish, "compiled": self.compiled}
         return json.dumps(options, sort_keys=True)
 
 

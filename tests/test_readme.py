@@ -101,7 +101,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "image_size": 8, "norm_epsilon": 1e-3,
         "preprocess": "gcn",
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
-        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
+        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1, "dropout": 0.1,
+        "abandon": 5,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
         "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
@@ -114,6 +115,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
         "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
         "vgg_depth": 16, "features_total": None, "exact_total": False, "variants": None,
+        "init_beta": 0.5,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,7 +15,7 @@ from torch.optim import lr_scheduler as schedules
 from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.model import Model
-from cgp.network import build
+from cgp.network import Network, build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.job import Recipe
@@ -23,6 +24,7 @@ from evaluate.training.initialise import initialise
 from evaluate.training.step import make_step
 
 Row = dict[str, float]
+_DROPS = 2  # kind of random stream, beside those of evaluate/data/images.py
 
 
 class Diverged(ArithmeticError):
@@ -38,13 +40,16 @@ class Setting:
     numerics: Numerics
     until: int | None = None  #: epoch after which to pause; None: train to the end
     backbone_rate: float = 1.0  #: learning rate of all but the head, as a share of the recipe's
+    chance: float = 0.0  #: accuracy of guessing, by which a training is abandoned
 
 
 def fresh_network(model: Model, setting: Setting) -> nn.Module:
     """Return the network of `model` on its device, initialised by recipe and seed alone."""
     torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
     network = build(model)
-    initialise(network, setting.recipe.init)
+    initialise(network, setting.recipe.init, setting.recipe.init_beta)
+    if isinstance(network, Network):
+        network.drop_rate = setting.recipe.dropout
     return setting.numerics.place(network)
 
 
@@ -65,10 +70,12 @@ def train(
     step = make_step(network, optimizer, recipe, setting.numerics)
     curve = folder.resume(network, optimizer, scheduler)
 
-    while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
+    while len(curve) < (setting.until or recipe.epochs) and not ended_early(curve, setting):
         started = time.perf_counter()
         row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[-1])}
         step.begin()
+        if recipe.dropout:
+            _seed_dropout(setting.seed, len(curve))
         _to_training(network)
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
             step(x, y)
@@ -85,6 +92,12 @@ def train(
         curve.append(row)
         folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
     return curve
+
+
+def _seed_dropout(seed: int, epoch: int) -> None:
+    """Let what an epoch drops come from (seed, epoch), so that an interrupted training ends in the same weights."""
+    state = np.random.SeedSequence([seed, _DROPS, epoch]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0] >> 1))
 
 
 def _to_training(network: nn.Module) -> None:
@@ -125,6 +138,18 @@ def best_epoch(curve: list[Row]) -> Row:
     if "val_accuracy" not in curve[-1]:
         return curve[-1]
     return max(curve, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+
+
+def ended_early(curve: list[Row], setting: Setting) -> bool:
+    """Whether the recipe ends a training here, before its last epoch: out of patience, or abandoned."""
+    return out_of_patience(curve, setting.recipe.patience) or abandoned(curve, setting.recipe.abandon, setting.chance)
+
+
+def abandoned(curve: list[Row], epochs: int, chance: float) -> bool:
+    """Whether no epoch of `epochs` or more validates at twice `chance`; never with 0, nor without validation."""
+    if not epochs or len(curve) < epochs or "val_accuracy" not in curve[-1]:
+        return False
+    return best_epoch(curve)["val_accuracy"] < 2 * chance
 
 
 def out_of_patience(curve: list[Row], patience: int) -> bool:

@@ -123,9 +123,12 @@ class EvaluationFlags:
     momentum: float | None = flag(None, _from_recipe("Nesterov momentum of sgd"))
     label_smoothing: float | None = flag(None, _from_recipe("share spread over all classes"))
     init: str | None = flag(None, _from_recipe(", ".join(INITIALISATIONS)))
+    init_beta: float | None = flag(None, _from_recipe("of --init depth_scaled: Kaiming's weights times L to the power of minus it, of L layers"), before=0.5)
     patience: int | None = flag(None, _from_recipe("stop after so many epochs without improvement, 0 never"))
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
+    dropout: float | None = flag(None, _from_recipe("share of what the last linear layer reads that is dropped in training"), before=0.0)
+    abandon: int | None = flag(None, _from_recipe("stop after so many epochs with a validation accuracy below twice chance, 0 never"), before=0)
     cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
 
 
