@@ -166,8 +166,12 @@ def _draw_projections(placed: pd.DataFrame, panels: "list[Axes]") -> None:
         flat = variants.groupby([x, y], as_index=False)["accuracy"].mean()
         points = axes.scatter(flat[x], flat[y], c=flat["accuracy"], s=14, marker="s", **scale)
         for _, vgg in placed[_is_vgg(placed)].iterrows():
-            look: dict[str, Any] = {"edgecolors": VERMILION, "linewidths": 0.8, "label": f"near {vgg['network']}"}
-            axes.scatter([vgg[x]], [vgg[y]], c=[vgg["accuracy"]], s=45, marker="o", **scale, **look)
+            look: dict[str, Any] = {
+                "edgecolors": VERMILION,
+                "facecolors": "none",
+                "label": f"most like {vgg['network']}",
+            }
+            axes.scatter([vgg[x]], [vgg[y]], s=50, marker="o", **look)
         axes.set(xlabel=_UNITS[x], ylabel=_UNITS[y])
         axes.figure.colorbar(points, ax=axes, label="accuracy")
     if _is_vgg(placed).any():
