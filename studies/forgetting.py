@@ -1,7 +1,7 @@
 """What do layers remember? Each network is trained from scratch on some classes, then on the others."""
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ def ask(arguments: argparse.Namespace) -> int:
     recipe = Config.of(found.run.config, found.run.folder).recipe()
     epochs = recipe.epochs if arguments.epochs is None else arguments.epochs
     recipe = replace(recipe, epochs=epochs, cuda_graphs=False)
-    common = {"classes": classes, "recipe": asdict(recipe)}
+    common = {"classes": classes, "recipe": recipe.about()}
     options = [common | {"repeat": repeat} for repeat in range(arguments.seeds)]
     wanted = [(name, one) for name in found.models["id"] for one in options]
     tables = measurements(found, NAME, wanted, screen)

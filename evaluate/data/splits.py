@@ -39,6 +39,7 @@ class Data:
     fingerprint: str  #: SHA-256 of images, labels and splits
     preprocess: str = "standard"  #: as of a `DataSpec`
     folder: Path | None = None  #: of its cache
+    whitening: Path | None = None  #: of a run whose images were whitened by this file; None: of the cache
 
     @property
     def shape(self) -> Shape:
