@@ -143,6 +143,7 @@ class Network(Trunk):
         self.num_features = graph.flows[-1].shape.channels
         self.global_pool = "avg" if graph.head == "pool" else graph.head
         self.head: nn.Module = nn.Linear(graph.features, graph.classes)
+        self.head_drop = nn.Dropout(0.0)  #: of what the head reads; `p` is the share that is dropped in training
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last node's map, (batch, num_features, height, width)."""
@@ -159,6 +160,8 @@ class Network(Trunk):
             features = features.flatten(1)
         elif self.global_pool:
             features = features.mean((2, 3)) if self.global_pool == "avg" else features.amax((2, 3))
+        if self.head_drop.p:
+            features = self.head_drop(features)
         return features if pre_logits else cast(Tensor, self.head(features))
 
     def forward(self, x: Tensor) -> Tensor:

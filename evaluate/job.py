@@ -24,17 +24,17 @@ INITIALISATIONS = (
     "xavier_uniform",
     "orthogonal",
     "dirac",
+    "fan_in",
+    "depth_scaled",
     "default",
 )
 PREPROCESSINGS = ("standard", "gcn", "zca", "gcn-zca")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
-_LATER = (
-    "record",
-    "ghost_batch",
-    "memory_limit",
-    "checkpoint_activations",
-)  # fields of a recipe that earlier versions lacked
+_LATER = (  # fields of a recipe that earlier versions lacked
+    *("record", "ghost_batch", "memory_limit", "checkpoint_activations"),
+    *("dropout", "init_beta", "abandon"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ class Recipe:
     ghost_batch: int = 0  #: images that batch normalisation takes the statistics of; 0: the whole batch
     memory_limit: int = 0  #: MB of 2^20 bytes of a training, as predicted, within which batches are split; 0: none
     checkpoint_activations: bool = False  #: compute activations again on the way back instead of keeping them
+    dropout: float = 0.0  #: share of what the last linear layer reads that is dropped in training
+    init_beta: float = 0.5  #: of init `depth_scaled`: weights of L layers begin as L to the power of minus it
+    abandon: int = 0  #: epochs after which a validation accuracy below twice chance ends it; 0: never
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -75,6 +78,8 @@ class Recipe:
             ("--epochs", self.epochs, 1),
             ("--batch-size", self.batch_size or 2, 2),
             ("--patience", self.patience, 0),
+            ("--abandon", self.abandon, 0),
+            ("--init-beta", self.init_beta, 0),
             ("--weight-decay", self.weight_decay, 0),
             ("--ghost-batch", self.ghost_batch, 0),
             ("--memory-limit", self.memory_limit, 0),
@@ -85,6 +90,8 @@ class Recipe:
             raise BadInput(f"--lr: {self.lr}; expected a number above 0")
         if not 0 <= self.label_smoothing < 1:
             raise BadInput(f"--label-smoothing: {self.label_smoothing}; expected 0 <= value < 1")
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"--dropout: {self.dropout}; expected 0 <= value < 1")
         if self.cuda_graphs and self.precision == "fp16":
             raise BadInput(
                 "--cuda-graphs: not with precision fp16, whose scaling asks for numbers; expected bf16 or fp32"
@@ -123,7 +130,8 @@ class Recipe:
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
-#: is for networks that are trained already; `limit` is gradient descent, for residual MLPs.
+#: is for networks that are trained already; `limit` is gradient descent, for residual MLPs; `features` is Mundt et al.
+#: 2018, but for Nesterov's momentum.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -133,6 +141,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "limit", 100, 0, "sgd", 9.0, "variation", momentum=0.0, init="default", precision="fp32", augment=False
         ),
+        Recipe("features", 150, 128, "sgd", 0.01, "sgdr", weight_decay=5e-4, dropout=0.5, abandon=10),
         Recipe("finetune", 20, 32, "sgd", 0.03, "cosine", label_smoothing=0.1, init="dirac", patience=8),
     )
 }

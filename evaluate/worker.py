@@ -37,7 +37,7 @@ from evaluate.memory.heap import give_back_memory
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.pool.pool import STOP_SIGNALS
 from evaluate.training.checkpoint import Interrupted, ModelFolder, read_weights
-from evaluate.training.train import Diverged, Setting, out_of_patience
+from evaluate.training.train import Diverged, Setting, ended_early
 from evaluate.training.trained import carry_out
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -91,8 +91,9 @@ def setting_of(job: Job, place: Place) -> Setting:
     """Return the job's setting in `place`. Raises MemoryError where its training is beyond its recipe's limit."""
     recipe, start = job.train.recipe, job.train.start
     rate = start.backbone_rate if isinstance(start, Weights) else 1.0
-    chunk = chunk_of(job.train.model, recipe)
-    return Setting(recipe, job.seed, place.numerics(recipe.precision).scoring(chunk), job.until, rate, chunk)
+    chunk, chance = chunk_of(job.train.model, recipe), 1 / job.train.model.classes
+    numerics = place.numerics(recipe.precision).scoring(chunk)
+    return Setting(recipe, job.seed, numerics, job.until, rate, chunk, chance)
 
 
 def evaluate(job: Job) -> Result:
@@ -136,7 +137,7 @@ def _train(job: Job, folder: ModelFolder) -> Result:
     folder.discard_unusable()
     trained = carry_out(task, setting, images, folder)  # beyond `until`, where it had been farther once
     curve = trained.curve
-    whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
+    whole = len(curve) == task.recipe.epochs or ended_early(curve, setting)
     peak = peak_memory_mb(setting.numerics.device)  # before others than the training take memory
     goals = task.goals if whole else ()
     best = partial(_subject, task.model, folder.path, images, setting.numerics, folder.path)

@@ -40,9 +40,10 @@ _UNITS = {
     "width": "width w, layers",
     "skew": "skew a",
     "early": "share of the features in the first third",
+    "last": "features of the last layer before the classifier",
     "weights": "weights",
 }
-_PLOTTED = ("early", "width", "weights")  # against accuracy
+_PLOTTED = ("early", "last", "weights")  # against accuracy
 
 
 def ask(arguments: argparse.Namespace) -> int:
@@ -81,9 +82,9 @@ def networks_of(run: Run, amounts: Amounts) -> pd.DataFrame:
     """Return a row for each network of `run` that was trained to its end, in the order of the family.
 
     Columns: network (its name), id, mean, width and skew of its density (empty for the VGG itself), total of its
-    features, early, the share of them in the first third of the layers, weights (without biases and batch
-    normalisation), params, accuracy (validation: the mean over n trainings, that of the run and those of `confirm`),
-    accuracy_sd (of a sample; empty for one), n, and features, of each layer, with spaces.
+    features, early, the share of them in the first third of the layers, last, those of the last layer, weights
+    (without biases and batch normalisation), params, accuracy (validation: the mean over n trainings, that of the run
+    and those of `confirm`), accuracy_sd (of a sample; empty for one), n, and features, of each layer, with spaces.
     """
     models = scored(run).set_index("job")
     again = run.models[(run.models["stage"] == CONFIRM) & (run.models["status"] == "ok")]
@@ -108,6 +109,7 @@ def _row(member: Member, graph: object, identity: str, found: "pd.Series[float]"
         **dict(zip(_SPACE, map(float, place), strict=True)),
         "total": sum(features),
         "early": sum(features[:third]) / sum(features),
+        "last": features[-1],
         "weights": weights(graph),
         "params": graph.params,
         "accuracy": found.mean(),
@@ -120,9 +122,9 @@ def _row(member: Member, graph: object, identity: str, found: "pd.Series[float]"
 def ranks_of(networks: pd.DataFrame) -> pd.DataFrame:
     """Return Spearman's correlations of accuracy with what networks differ in: what, spearman, low, high, n.
 
-    The VGG itself is left out: nobody drew it from the family.
+    The VGG itself is left out: it is none of the densities. So are variants with the features of one before.
     """
-    variants = networks.dropna(subset=_SPACE)
+    variants = networks.dropna(subset=_SPACE).drop_duplicates("features")
     return pd.DataFrame({"with": name} | spearman(variants[name], variants["accuracy"]) for name in _UNITS)
 
 
@@ -164,8 +166,12 @@ def _draw_projections(placed: pd.DataFrame, panels: "list[Axes]") -> None:
         flat = variants.groupby([x, y], as_index=False)["accuracy"].mean()
         points = axes.scatter(flat[x], flat[y], c=flat["accuracy"], s=14, marker="s", **scale)
         for _, vgg in placed[_is_vgg(placed)].iterrows():
-            look: dict[str, Any] = {"edgecolors": VERMILION, "linewidths": 0.8, "label": f"near {vgg['network']}"}
-            axes.scatter([vgg[x]], [vgg[y]], c=[vgg["accuracy"]], s=45, marker="o", **scale, **look)
+            look: dict[str, Any] = {
+                "edgecolors": VERMILION,
+                "facecolors": "none",
+                "label": f"most like {vgg['network']}",
+            }
+            axes.scatter([vgg[x]], [vgg[y]], s=50, marker="o", **look)
         axes.set(xlabel=_UNITS[x], ylabel=_UNITS[y])
         axes.figure.colorbar(points, ax=axes, label="accuracy")
     if _is_vgg(placed).any():

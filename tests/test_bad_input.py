@@ -120,6 +120,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--strategy", "random", "--mutation-rate", "0.1"], "--mutation-rate: 0.1 has no effect"),
     (["--optimizer", "adam", "--momentum", "0.5"], "--momentum: 0.5 has no effect on --optimizer adam"),
     (["--family", "resnet", "--num-max-depth", "9"], "--num-max-depth: 9 has no effect on --family resnet"),
+    (["--init-beta", "1"], "--init-beta: 1.0 goes with --init depth_scaled, not with dirac"),
     (["--download"], "--download: has no effect on --dataset digits"),
     (["--dataset", "folder:photos", "--download"], "--download: has no effect on --dataset folder:"),
     (["--dry-run", "--profile"], "--dry-run: trains nothing and goes without --profile"),

@@ -125,7 +125,7 @@ def test_the_study_says_which_layers_want_the_features(variants: Run, capsys: py
     assert all(sum(map(int, text.split())) == 164 for text in networks["features"])
     assert sorted(networks["n"]) == [1, 1, 1, 2]
     assert networks["accuracy_sd"].notna().sum() == 1
-    assert list(ranks["with"]) == ["mean", "width", "skew", "early", "weights"]
+    assert list(ranks["with"]) == ["mean", "width", "skew", "early", "last", "weights"]
     assert set(ranks["n"]) == {3}
     folder = variants.folder / "studies" / "features"
     page = (folder / "networks.html").read_text()

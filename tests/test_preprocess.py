@@ -101,6 +101,18 @@ def test_a_run_prepares_its_images_alike_wherever_they_are_asked_for(
         assert "and this format cannot carry the matrix; expected --format source" in capsys.readouterr().err
 
 
+def test_a_replay_whitens_as_its_run_did_whatever_the_cache_holds(tmp_path: Path) -> None:
+    run = evolve.run(run=str(tmp_path / "r"), preprocess="zca", **SMALL | {"population": 1, "train_size": 90})
+    cached = load_data(DataSpec("digits", train_size=90, val_size="auto", preprocess="zca")).folder
+    assert cached is not None
+    other = np.load(cached / "zca.npy") * 0
+    np.save(cached / "zca.npy", other)
+    assert rescore(run, run.model("best")).identical
+    (cached / "zca.npy").unlink()
+    evolve.run(resume=str(tmp_path / "r"))
+    assert (cached / "zca.npy").read_bytes() == (tmp_path / "r" / "whitening.npy").read_bytes()
+
+
 def test_a_network_without_what_whitens_its_images_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,7 +106,8 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "image_size": 8, "norm_epsilon": 1e-3,
         "preprocess": "gcn",
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
-        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
+        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1, "dropout": 0.1,
+        "abandon": 5,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
         "keep": "best", "keep_epochs": 2, "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
@@ -123,6 +124,7 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "vgg_depth": 16, "features_total": None, "exact_total": False, "variants": None,
         "mlp_depths": "10,100,1000", "mlp_width": 16, "mlp_block": "skip", "mlp_activation": "tanh",
         "mlp_alpha": 0.75, "mlp_beta": None, "mlp_gamma": 1.0, "mlp_begins": "ntrunc",
+        "init_beta": 0.5,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

@@ -9,6 +9,7 @@ The covariance is that of the training images. It is computed once, on the CPU i
 same for every device; it lies in the cache of the images, which all workers share, and in the folder of the run.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 from cgp.errors import BadInput
 from evaluate.data.preparation import CONTRAST
 from evaluate.data.splits import Data
-from evaluate.files import draft_of
+from evaluate.files import WHITENING, draft_of
 
 ZCA_EPSILON = 1e-3  #: is added to eigenvalues, of which a pixel has about 1
 _LARGEST = 4096  # numbers of an image that is whitened: its covariance has so many rows, 128 MB of float64
@@ -52,12 +53,30 @@ def whitening_of(data: Data) -> Tensor | None:
     """
     if not data.preprocess.endswith("zca"):
         return None
+    if data.whitening is not None:
+        return read_whitening(data.whitening)
     _refuse(data)
     assert data.folder is not None  # only `load` makes data that are whitened
     path = data.folder / f"{data.preprocess}.npy"
     if not path.exists():
         _write(path, _whitening(data))
     return read_whitening(path)
+
+
+def as_in_run(data: Data, run: Path) -> Data:
+    """Return `data` whitened as the run in the folder `run` has kept it.
+
+    A matrix that is computed anew, as by another number of threads, may differ in its last bits.
+    """
+    kept = run / WHITENING
+    return replace(data, whitening=kept) if data.preprocess.endswith("zca") and kept.exists() else data
+
+
+def restore(data: Data, run: Path) -> None:
+    """Put what whitens the images in the run in the folder `run` back into their cache, where that has lost it."""
+    kept = as_in_run(data, run).whitening
+    if kept is not None and data.folder is not None and not (path := data.folder / f"{data.preprocess}.npy").exists():
+        _write(path, read_whitening(kept))
 
 
 def read_whitening(path: Path) -> Tensor:

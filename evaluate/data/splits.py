@@ -41,6 +41,7 @@ class Data:
     preprocess: str = "standard"  #: as of a `DataSpec`
     folder: Path | None = None  #: of its cache
     power: float | None = None  #: of the loss of a regression; None: there are classes
+    whitening: Path | None = None  #: of a run whose images were whitened by this file; None: of the cache
 
     @property
     def shape(self) -> Shape:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -13,7 +14,7 @@ from torch.optim import lr_scheduler as schedules
 from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.model import Model
-from cgp.network import build
+from cgp.network import Network, build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.job import Recipe
@@ -25,6 +26,7 @@ from evaluate.training.limit import regularity, set_rate
 from evaluate.training.step import make_step
 
 Row = dict[str, float]
+_DROPS = 2  # kind of random stream, beside those of evaluate/data/images.py
 
 
 class Diverged(ArithmeticError):
@@ -41,13 +43,16 @@ class Setting:
     until: int | None = None  #: epoch after which to pause; None: train to the end
     backbone_rate: float = 1.0  #: learning rate of all but the head, as a share of the recipe's
     chunk: int | None = None  #: images that go through the network at once; None: the whole batch
+    chance: float = 0.0  #: accuracy of guessing, by which a training is abandoned
 
 
 def fresh_network(model: Model, setting: Setting) -> nn.Module:
     """Return the network of `model` on its device, initialised by recipe and seed alone."""
     torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
     network = build(model)
-    initialise(network, setting.recipe.init)
+    initialise(network, setting.recipe.init, setting.recipe.init_beta)
+    if isinstance(network, Network):
+        network.head_drop.p = setting.recipe.dropout
     return setting.numerics.place(network)
 
 
@@ -71,11 +76,13 @@ def train(
     curve = folder.resume(network, optimizer, scheduler)
     watching = recorder(network, images, validation, setting.numerics, folder) if recipe.record else None
 
-    while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
+    while len(curve) < (setting.until or recipe.epochs) and not ended_early(curve, setting):
         started = time.perf_counter()
         set_rate(optimizer, network, recipe, curve)
         row: Row = {"epoch": len(curve) + 1, "lr": float(optimizer.param_groups[-1]["lr"])}
         step.begin()
+        if recipe.dropout:
+            _seed_dropout(setting.seed, len(curve))
         _to_training(network)
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
             step(x, y)
@@ -96,6 +103,12 @@ def train(
             watching.note(len(curve))
         folder.keep(network, optimizer, scheduler, curve, best=best_epoch(curve) is row)
     return curve
+
+
+def _seed_dropout(seed: int, epoch: int) -> None:
+    """Let what an epoch drops come from (seed, epoch), so that an interrupted training ends in the same weights."""
+    state = np.random.SeedSequence([seed, _DROPS, epoch]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0] >> 1))
 
 
 def _to_training(network: nn.Module) -> None:
@@ -143,6 +156,18 @@ def best_epoch(curve: list[Row]) -> Row:
     if "val_loss" not in curve[-1]:
         return curve[-1]
     return max(curve, key=lambda row: (row.get("val_accuracy", 0.0), -row["val_loss"]))
+
+
+def ended_early(curve: list[Row], setting: Setting) -> bool:
+    """Whether the recipe ends a training here, before its last epoch: out of patience, or abandoned."""
+    return out_of_patience(curve, setting.recipe.patience) or abandoned(curve, setting.recipe.abandon, setting.chance)
+
+
+def abandoned(curve: list[Row], epochs: int, chance: float) -> bool:
+    """Whether no epoch of `epochs` or more validates at twice `chance`; never with 0, nor without validation."""
+    if not epochs or len(curve) < epochs or "val_accuracy" not in curve[-1]:
+        return False
+    return best_epoch(curve)["val_accuracy"] < 2 * chance
 
 
 def out_of_patience(curve: list[Row], patience: int) -> bool:

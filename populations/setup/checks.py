@@ -98,6 +98,8 @@ def check_names(asked: Flags, recipe: Recipe, data: DataSpec, given: Collection[
         rungs_of(evolution.rungs, recipe)
     if "momentum" in typed and recipe.optimizer != "sgd":
         raise BadInput(f"--momentum: {recipe.momentum} has no effect on --optimizer {recipe.optimizer}; leave it out")
+    if "init_beta" in typed and recipe.init != "depth_scaled":
+        raise BadInput(f"--init-beta: {recipe.init_beta} goes with --init depth_scaled, not with {recipe.init}")
 
 
 def _check_numbers(asked: Flags, given: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from cgp.families import family
 from cgp.graph import Graph
 from cgp.model import Model
-from evaluate.data.preprocessing import whitening_of
+from evaluate.data.preprocessing import restore, whitening_of
 from evaluate.data.splits import Data, load
 from evaluate.foreign import Foreign
 from evaluate.job import Goal, Measure, Recipe, Train
@@ -74,13 +74,14 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     goals = objectives(evolution.objectives)
     measuring = () if asked else sealed(goals_of(goals))
     data = load(spec, config.evaluation.download)
-    if spec.preprocess.endswith("zca"):
-        screen.doing("whitening the training images")
-        whitening_of(data)  # before there are workers, which all read it
     if config.resume:
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
         refuse_other_code(recorded, _digests(measuring), config.resume)
+        restore(data, config.resume)
+    if spec.preprocess.endswith("zca"):
+        screen.doing("whitening the training images")
+        whitening_of(data)  # before there are workers, which all read it
     space = config.space_for(data.shape, len(data.classes))
     precision, milliseconds = place.precision(recipe.precision)
     recipe = dataclasses.replace(recipe, precision=precision)
