@@ -130,8 +130,8 @@ class Recipe:
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
-#: is for networks that are trained already; `limit` is gradient descent, for residual MLPs; `features` is Mundt et al.
-#: 2018, but for Nesterov's momentum.
+#: is for networks that are trained already; `limit` is gradient descent, for residual MLPs; `features` is Mundt et
+#: al. 2018, but for Nesterov's momentum.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
