@@ -163,9 +163,7 @@ def _draw_variation(table: pd.DataFrame, panels: "list[Axes]") -> None:
     (axes,) = panels
     for (p, own), marker in zip(table.groupby("p"), "os^", strict=False):
         axes.plot(own["points"], own["variation"], marker, markersize=3, label=f"p = {p:g}")
-    axes.set(xlabel="blocks, or convolutions of a chain", ylabel="p-variation, to the power 1/p", yscale="log")
-    if table["points"].max() > 10 * table["points"].min():
-        axes.set_xscale("log")
+    axes.set(xlabel="blocks, or convolutions of a chain", ylabel="p-variation, to the power 1/p", ylim=(0, None))
     legend(axes, 3)
 
 
@@ -181,7 +179,7 @@ def _draw_gradient(epochs: pd.DataFrame, fits: pd.DataFrame, panels: "list[Axes]
                     t + 1, law(t, *(float(found[number]) for number in NUMBERS)), dashes, color=ink, linewidth=0.8
                 )
     axes.set(xlabel="epoch (dashed: C/(t+1)^rho, solid: C/(t+T0)^rho)", ylabel="Omega", xscale="log", yscale="log")
-    legend(axes, 4)
+    legend(axes, 3)
 
 
 def _draw_training(epochs: pd.DataFrame, panels: "list[Axes]") -> None:
@@ -192,7 +190,7 @@ def _draw_training(epochs: pd.DataFrame, panels: "list[Axes]") -> None:
             axes.plot(own["epoch"], own[named(p)], dashes, color=ink, linewidth=1, label=label)
     dashed = ", ".join(f"{how} p = {p:g}" for p, how in zip(VARIATIONS, ("dotted", "dashed", "solid"), strict=True))
     axes.set(xlabel=f"epoch ({dashed})", ylabel="p-variation, to the power 1/p", yscale="log")
-    legend(axes, 4)
+    legend(axes, 3)
 
 
 def _draw_along(table: pd.DataFrame, value: str, label: str, panels: "list[Axes]") -> None:
@@ -203,7 +201,7 @@ def _draw_along(table: pd.DataFrame, value: str, label: str, panels: "list[Axes]
             shown = f"L = {own['depth'].iloc[0]}" if n == 0 else "_"
             axes.plot(one["place"], one[value], color=ink, linewidth=0.8, label=shown)
     axes.set(xlabel="k / L", ylabel=label)
-    legend(axes, 4)
+    legend(axes, 3)
 
 
 def _inks(table: pd.DataFrame) -> list[tuple[float, float, float, float]]:
