@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = ("cgp", "evaluate", "populations", "studies", "evolve")  # each may import itself and what stands before it
 WITHOUT_TORCH = (
+    "cgp.feature_amounts",
     "cgp.space",
     "cgp.genome",
     "cgp.mutation",
@@ -60,6 +61,7 @@ WITHOUT_TORCH = (
     "populations.search.observers",
     "populations.run_folder.store",
     "studies.__main__",
+    "studies.features",
 )
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
 #: They answer, or refuse, before torch is imported; and a Dask scheduler does without.
