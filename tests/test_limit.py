@@ -139,6 +139,8 @@ _MLP = ("--family", "residual-mlp")
         ([*_MLP, "--mlp-alpha", "2"], "alpha 2.0, beta -1.0, gamma 1.0; expected 0..1"),
         ([*_MLP, "--mlp-block", "skp"], "block 'skp' (did you mean 'skip'?)"),
         ([*_MLP, "--mlp-width", "0"], "--mlp-width: 0; expected 1..10000"),
+        ([*_MLP, "--dropout", "0.5"], "--dropout: has no effect on --family residual-mlp, whose head is not trained"),
+        ([*_MLP, "--norm-epsilon", "0.1"], "--norm-epsilon: has no effect on --family residual-mlp"),
         ([*_MLP, "--init", "dirac"], "--init: dirac has no effect on --family residual-mlp; expected --mlp-begins"),
         (["--mlp-width", "4"], "--mlp-width: 4 goes with --family residual-mlp; leave it out"),
         (["--schedule", "variation"], "--schedule variation: goes with --family residual-mlp"),

@@ -197,6 +197,8 @@ def _check_limit(asked: Flags, typed: Collection[str]) -> None:
         raise BadInput(f"--init: {asked.evaluation.init} has no effect on --family {family}; expected --mlp-begins")
     if "norm_epsilon" in typed:
         raise BadInput(f"--norm-epsilon: has no effect on --family {family}, which does not normalise; leave it out")
+    if asked.evaluation.dropout:
+        raise BadInput(f"--dropout: has no effect on --family {family}, whose head is not trained; leave it out")
     depths_of(chosen.mlp_depths)
     beta = 1 - chosen.mlp_alpha if chosen.mlp_beta is None else chosen.mlp_beta
     words = (chosen.mlp_block, chosen.mlp_activation, chosen.mlp_alpha, beta, chosen.mlp_gamma, chosen.mlp_begins)
