@@ -22,7 +22,7 @@ from evaluate.files import BEST
 from evaluate.measures.variation import paths, powers
 from evaluate.training.checkpoint import read_tensors
 from evaluate.variation import variation_norm
-from harness import ROOT, Started, studies, wait_for
+from harness import ROOT, Started, wait_for
 from populations import load
 from studies.decay import fitted
 
@@ -124,13 +124,13 @@ def test_tables_are_of_the_weights_that_were_kept(run: Path, capsys: pytest.Capt
 def test_a_study_killed_and_given_again_ends_with_the_same_tables(run: Path, tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         shutil.copytree(run, tmp_path / name, symlinks=True)
-    assert studies("limit", "whole", cwd=tmp_path).returncode == 0
+    assert cli.main(["limit", str(tmp_path / "whole")]) == 0
     before = len(list((tmp_path / "killed" / "models").iterdir()))
     process = Started(ROOT / "studies" / "__main__.py", ("limit", "killed"), tmp_path)
     wait_for(tmp_path / "killed", "models/*", before + 1, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert studies("limit", "killed", cwd=tmp_path).returncode == 0
+    assert cli.main(["limit", str(tmp_path / "killed")]) == 0
     one, other = (load(tmp_path / name).study("limit") for name in ("whole", "killed"))
     for name, table in one.items():
         pd.testing.assert_frame_equal(table, other[name], check_exact=True)
