@@ -98,7 +98,8 @@ def _measured(graph: Graph, way: _Way, data: Data, device: str) -> float:
             reset_peak_memory(device)
             train(network, images, validation, setting, ModelFolder(Path(folder), {}))
             return peak_memory_mb(device) - before
-        with Ledger() as ledger:
+        ledger = Ledger()
+        with ledger:
             network = fresh_network(graph, setting)
             ledger.peak = 0  # drawing weights takes memory of its own
             train(network, images, validation, setting, ModelFolder(Path(folder), {}))

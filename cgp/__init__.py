@@ -6,8 +6,9 @@
     graph     Graph: the active nodes, their shapes and costs
     layers    the primitive layers that blocks are made of
     blocks    the blocks and function sets            <- a new block goes here
-    families  known networks as graphs
-    model     Model: what `build` builds              <- another kind than a graph goes here
+    families  known networks; those of `feature_amounts` share VGG's features in other ways
+    residual_mlp  networks of the depth limit, another kind of model than graphs
+    model     Model: what `build` builds              <- another kind goes here
     drawing   a graph or a genome as SVG, PNG or DOT
     network   `build(model)` -> nn.Module             <- a genome becomes a network here
     features  `create(graph, ...)`: a network as timm's `create_model` makes one

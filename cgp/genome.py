@@ -21,7 +21,8 @@ class Genome:
 
     def graph(self, space: Space) -> Graph:
         """Return the active nodes: what this genome means."""
-        return Graph(wiring(space).nodes(self.genes, space), space.image, space.classes, space.head)
+        nodes = wiring(space).nodes(self.genes, space)
+        return Graph(nodes, space.image, space.classes, space.head, space.norm_epsilon)
 
     def to_json(self, space: Space) -> dict[str, Any]:
         """Return a plain value that `from_json` reads, with blocks by name."""

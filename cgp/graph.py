@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from cgp.blocks import block
 from cgp.errors import BadInput
-from cgp.layers import How, Measure, Shape, joined, measure
+from cgp.layers import EPSILON, How, Measure, Shape, joined, measure
 
 HEADS: Final = ("pool", "flatten")  #: what makes a vector of the last map: the mean over all pixels, or all of it
 
@@ -43,11 +43,13 @@ class Graph:
     image: Shape
     classes: int
     head: str = "pool"  #: of `HEADS`
+    norm_epsilon: float = EPSILON  #: what batch normalisation adds to a variance
 
     @classmethod
-    def chain(cls, blocks: list[str], image: Shape, classes: int) -> "Graph":
+    def chain(cls, blocks: list[str], image: Shape, classes: int, norm_epsilon: float = EPSILON) -> "Graph":
         """Return the graph in which each of `blocks` reads the one before."""
-        return cls(tuple(Node(name, (n,)) for n, name in enumerate(blocks)), image, classes)
+        nodes = tuple(Node(name, (n,)) for n, name in enumerate(blocks))
+        return cls(nodes, image, classes, norm_epsilon=norm_epsilon)
 
     def __post_init__(self) -> None:
         """Check inputs, arity, and that no node is dead."""
@@ -70,6 +72,8 @@ class Graph:
             )
         if self.head not in HEADS:
             raise BadInput(f"graph with head {self.head!r}; expected one of {', '.join(HEADS)}")
+        if not 0 < self.norm_epsilon < 1:
+            raise BadInput(f"graph with norm_epsilon {self.norm_epsilon}; expected above 0 and below 1")
 
     @cached_property
     def id(self) -> str:
@@ -78,9 +82,14 @@ class Graph:
             (node.block, sorted(node.inputs) if block(node.block).join == "sum" else node.inputs)
             for node in self.nodes
         ]
-        head = [] if self.head == "pool" else [self.head]  # so that ids of older programs hold
-        text = json.dumps([nodes, self.image, self.classes, *head], separators=(",", ":"))
+        text = json.dumps([nodes, self.image, self.classes, *self._others.values()], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def _others(self) -> dict[str, Any]:
+        """What is not as graphs of older programs were, whose ids hold."""
+        head = {} if self.head == "pool" else {"head": self.head}
+        return head | ({} if self.norm_epsilon == EPSILON else {"norm_epsilon": self.norm_epsilon})
 
     def aligned(self, n: int) -> tuple[Shape, list[int]]:
         """Return the joined input shape of node `n` and by how much each input is max-pooled first."""
@@ -135,15 +144,16 @@ class Graph:
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""
         nodes = [[node.block, *node.inputs] for node in self.nodes]
-        head = {} if self.head == "pool" else {"head": self.head}
-        return {"image": list(self.image), "classes": self.classes, "nodes": nodes} | head
+        return {"image": list(self.image), "classes": self.classes, "nodes": nodes} | self._others
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Graph":
         """Read what `to_json` made. Raises BadInput, naming the node, for anything else."""
         try:
             nodes = tuple(Node(str(name), tuple(inputs)) for name, *inputs in value["nodes"])
-            return cls(nodes, Shape(*map(int, value["image"])), int(value["classes"]), value.get("head", "pool"))
+            image, classes = Shape(*map(int, value["image"])), int(value["classes"])
+            epsilon = float(value.get("norm_epsilon", EPSILON))
+            return cls(nodes, image, classes, value.get("head", "pool"), epsilon)
         except BadInput:
             raise
         except (KeyError, TypeError, ValueError) as error:

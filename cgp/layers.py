@@ -13,6 +13,7 @@ from cgp.errors import BadInput
 
 How = Literal["sum", "concat"]
 MOMENTUM = 0.3  #: share of each batch in batch statistics, so that they keep up with a few epochs
+EPSILON = 1e-5  #: of batch normalisation, as torch has it
 
 
 class Shape(NamedTuple):

@@ -1,7 +1,7 @@
 """What `build` turns into a network: plain, frozen values, JSON both ways. No torch.
 
-Today that is a graph. Another kind is a class with the attributes of `Model`, an entry in `KINDS`, and its `build` in
-`cgp/network.py`.
+Today that is a graph or a residual MLP. Another kind is a class with the attributes of `Model`, an entry in
+`KINDS`, and its `build` in `cgp/network.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from cgp.errors import BadInput
 from cgp.graph import Graph
 from cgp.layers import Shape
+from cgp.residual_mlp import RESIDUAL_MLP, ResidualMLP
 
 
 class Model(Protocol):
@@ -51,7 +52,10 @@ class Model(Protocol):
         """Return a plain value that `model_from_json` reads; its `kind` is that of `KINDS`, without one a graph."""
 
 
-KINDS: Mapping[str, Callable[[dict[str, Any]], Model]] = {"graph": Graph.from_json}
+KINDS: Mapping[str, Callable[[dict[str, Any]], Model]] = {
+    "graph": Graph.from_json,
+    RESIDUAL_MLP: ResidualMLP.from_json,
+}
 
 
 def model_from_json(value: dict[str, Any]) -> Model:

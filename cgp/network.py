@@ -13,6 +13,8 @@ from cgp.errors import BadInput, did_you_mean
 from cgp.graph import Graph
 from cgp.layers import MOMENTUM, Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape, measure
 from cgp.model import Model
+from cgp.residual_mlp import ResidualMLP
+from cgp.residual_network import ResidualNetwork
 
 
 class Join(nn.Module):
@@ -88,6 +90,9 @@ class Trunk(nn.Module):
         self.output_stride = graph.flows[last].stride  #: by how much the last map is smaller than the image
         self.adapter: nn.Module | None = None  #: what makes other images like the graph's (cgp/features.py)
         self.nodes = nn.ModuleList(_node(graph, n) for n in range(1, last + 1))
+        for module in self.nodes.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = graph.norm_epsilon
         self.default_cfg: dict[str, Any] = {
             "num_classes": graph.classes,
             "input_size": tuple(graph.image),
@@ -138,6 +143,7 @@ class Network(Trunk):
         self.num_features = graph.flows[-1].shape.channels
         self.global_pool = "avg" if graph.head == "pool" else graph.head
         self.head: nn.Module = nn.Linear(graph.features, graph.classes)
+        self.head_drop = nn.Dropout(0.0)  #: of what the head reads; `p` is the share that is dropped in training
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last node's map, (batch, num_features, height, width)."""
@@ -154,6 +160,8 @@ class Network(Trunk):
             features = features.flatten(1)
         elif self.global_pool:
             features = features.mean((2, 3)) if self.global_pool == "avg" else features.amax((2, 3))
+        if self.head_drop.p:
+            features = self.head_drop(features)
         return features if pre_logits else cast(Tensor, self.head(features))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -198,6 +206,11 @@ def build(model: Model) -> nn.Module:
 @build.register
 def _(model: Graph) -> Network:
     return Network(model)
+
+
+@build.register
+def _(model: ResidualMLP) -> ResidualNetwork:
+    return ResidualNetwork(model)
 
 
 def _node(graph: Graph, n: int) -> NodeModule:

@@ -9,7 +9,7 @@ from typing import Union, assert_never
 
 from cgp.blocks import block
 from cgp.graph import Graph
-from cgp.layers import MOMENTUM, Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape
+from cgp.layers import EPSILON, MOMENTUM, Conv, How, Layer, Layers, Norm, Parallel, Pool, Relu, Shape
 
 IMPORTS = "import torch\nfrom torch import Tensor, nn\n"
 
@@ -82,7 +82,7 @@ _ELSEWHERE = 10_007  # channels, which no block makes of others: what of a block
 
 def definition(graph: Graph) -> str:
     """Return the source of `Network`, the network of `graph`, and of all that it is made of; see `IMPORTS`."""
-    functions, nodes, steps = _Functions(), list[str](), list[str]()
+    functions, nodes, steps = _Functions(graph.norm_epsilon), list[str](), list[str]()
     for n, node in enumerate(graph.nodes, 1):
         shape, ratios = graph.aligned(n)
         layers, how = block(node.block).layers(shape), block(node.block).join
@@ -145,7 +145,8 @@ def _named(name: str, value: str) -> str:
 class _Functions:
     """The functions of a network's source: one that makes each block, and what they call."""
 
-    def __init__(self) -> None:
+    def __init__(self, epsilon: float) -> None:
+        self._epsilon: dict[str, Value] = {} if epsilon == EPSILON else {"eps": repr(epsilon)}  # of normalisation
         self._blocks: dict[str, str] = {}  # source -> name
         self._joins = set[How]()
         self._branches = False
@@ -198,7 +199,7 @@ class _Functions:
                 named |= {} if groups == 1 else {"groups": groups}
                 return _Call.of("nn.Conv2d", shape.channels, channels, kernel, **named, bias="False")
             case Norm():
-                return _Call.of("nn.BatchNorm2d", shape.channels, momentum=str(MOMENTUM))
+                return _Call.of("nn.BatchNorm2d", shape.channels, **self._epsilon, momentum=str(MOMENTUM))
             case Relu():
                 return _Call.of("nn.ReLU")
             case Pool(kind, kernel, stride):

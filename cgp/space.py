@@ -7,7 +7,7 @@ from cgp.blocks import Block, block, function_set
 from cgp.costs import Costs
 from cgp.errors import BadInput
 from cgp.grid import Cell, Grid, in_order
-from cgp.layers import Shape
+from cgp.layers import EPSILON, Shape
 
 FLOPS_PER_PIXEL = 500_000  # of the image: what a ResNet-110 takes (494,000, at any size)
 
@@ -31,6 +31,7 @@ class Space:
     rows: int = 5  #: of the grid, in that wiring
     columns: int = 30  #: of the grid
     head: str = "pool"  #: of the networks, see `cgp.graph.HEADS`
+    norm_epsilon: float = EPSILON  #: of the networks, what batch normalisation adds to a variance
 
     def __post_init__(self) -> None:
         """Check that a genome of any depth in the range exists."""

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 BEST, LAST = "best.safetensors", "last.safetensors"  # in the folder of a model
+_EPOCH = "epoch-"  # before the number of an epoch whose weights are kept, too
 ACTIVATIONS = "activations.npz"  # beside them, where a training was asked to record that
 START = "start.safetensors"  # in that of a run: what its networks begin with
+WHITENING = "whitening.npy"  # in that of a run whose images are whitened
 _DRAFT = ".draft-"  # in the name of a file that is being written
 
 
@@ -14,6 +16,17 @@ def cache_root() -> Path:
     """Return the user's folder for datasets and probes; it need not exist."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "cgp-evolve"
+
+
+def epoch_file(epoch: int) -> str:
+    """Return the name of the file that keeps the weights of an epoch in the folder of a model; 0: the beginning."""
+    return f"{_EPOCH}{epoch:04}.safetensors"
+
+
+def kept_epochs(folder: Path) -> dict[int, Path]:
+    """Return the weights that are kept of epochs in the folder of a model, by epoch, in order."""
+    found = {path.stem.removeprefix(_EPOCH): path for path in folder.glob(f"{_EPOCH}*.safetensors")}
+    return {int(number): found[number] for number in sorted(filter(str.isdecimal, found), key=int)}
 
 
 def write_atomically(path: Path, content: bytes | Iterable[bytes | memoryview], durable: bool = True) -> None:

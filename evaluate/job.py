@@ -16,7 +16,7 @@ Goal = str | Foreign
 Status = Literal["ok", "failed", "diverged", "oom", "timeout", "lost", "pruned", "paused", "interrupted"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("onecycle", "cosine", "sgdr", "step", "constant")
+SCHEDULES = ("onecycle", "cosine", "sgdr", "step", "constant", "variation")
 INITIALISATIONS = (
     "kaiming_normal",
     "kaiming_uniform",
@@ -24,16 +24,17 @@ INITIALISATIONS = (
     "xavier_uniform",
     "orthogonal",
     "dirac",
+    "fan_in",
+    "depth_scaled",
     "default",
 )
+PREPROCESSINGS = ("standard", "gcn", "zca", "gcn-zca")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
-_LATER = (
-    "record",
-    "ghost_batch",
-    "memory_limit",
-    "checkpoint_activations",
-)  # fields of a recipe that earlier versions lacked
+_LATER = (  # fields of a recipe that earlier versions lacked
+    *("record", "ghost_batch", "memory_limit", "checkpoint_activations"),
+    *("dropout", "init_beta", "abandon"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Recipe:
 
     name: str
     epochs: int
-    batch_size: int
+    batch_size: int  #: 0: all images in one
     optimizer: str
-    lr: float  #: the highest rate of the schedule
+    lr: float  #: the highest rate of the schedule; of `variation` that of the first epoch
     schedule: str
     weight_decay: float = 0.0
     momentum: float = 0.9  #: of sgd, Nesterov's
@@ -58,6 +59,9 @@ class Recipe:
     ghost_batch: int = 0  #: images that batch normalisation takes the statistics of; 0: the whole batch
     memory_limit: int = 0  #: MB of 2^20 bytes of a training, as predicted, within which batches are split; 0: none
     checkpoint_activations: bool = False  #: compute activations again on the way back instead of keeping them
+    dropout: float = 0.0  #: share of what the last linear layer reads that is dropped in training
+    init_beta: float = 0.5  #: of init `depth_scaled`: weights of L layers begin as L to the power of minus it
+    abandon: int = 0  #: epochs after which a validation accuracy below twice chance ends it; 0: never
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -72,8 +76,10 @@ class Recipe:
                 raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {known}")
         for flag, number, lowest in (
             ("--epochs", self.epochs, 1),
-            ("--batch-size", self.batch_size, 2),
+            ("--batch-size", self.batch_size or 2, 2),
             ("--patience", self.patience, 0),
+            ("--abandon", self.abandon, 0),
+            ("--init-beta", self.init_beta, 0),
             ("--weight-decay", self.weight_decay, 0),
             ("--ghost-batch", self.ghost_batch, 0),
             ("--memory-limit", self.memory_limit, 0),
@@ -84,32 +90,38 @@ class Recipe:
             raise BadInput(f"--lr: {self.lr}; expected a number above 0")
         if not 0 <= self.label_smoothing < 1:
             raise BadInput(f"--label-smoothing: {self.label_smoothing}; expected 0 <= value < 1")
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"--dropout: {self.dropout}; expected 0 <= value < 1")
         if self.cuda_graphs and self.precision == "fp16":
             raise BadInput(
                 "--cuda-graphs: not with precision fp16, whose scaling asks for numbers; expected bf16 or fp32"
             )
         if not 0 <= self.momentum < 1:
             raise BadInput(f"--momentum: {self.momentum}; expected 0 <= value < 1")
-        if self.ghost_batch == 1 or self.batch_size % self.group:  # a single value has no deviation
+        if self.memory_limit and not self.batch_size:
+            raise BadInput(
+                f"--memory-limit: {self.memory_limit} MB with --batch-size 0, all images; expected a number of images"
+            )
+        if self.ghost_batch == 1 or (self.group and self.batch_size % self.group):  # a single value has no deviation
             even = [str(size) for size in range(2, self.batch_size + 1) if not self.batch_size % size]
             said = f"--ghost-batch: {self.ghost_batch} images; expected groups of equal size of at least 2"
             raise BadInput(f"{said}, so of --batch-size {self.batch_size} one of {', '.join(even)}")
 
     @property
     def group(self) -> int:
-        """How many images batch normalisation takes the statistics of."""
+        """How many images batch normalisation takes the statistics of; 0: of all."""
         return self.ghost_batch or self.batch_size
 
     @property
     def ghosts(self) -> int | None:
         """How many images a ghost group has; None where a batch is one."""
-        return self.group if self.group < self.batch_size else None
+        return self.ghost_batch if self.ghost_batch not in (0, self.batch_size) else None
 
     def batch(self, images: int) -> int:
         """Return how many of `images` a step takes; of fewer than a batch, as many whole groups as there are."""
-        if images < self.group:
+        if images < self.group or not self.group:
             return images
-        return min(self.batch_size, images // self.group * self.group)
+        return min(self.batch_size or images, images // self.group * self.group)
 
     def about(self) -> dict[str, Any]:
         """Return a JSON-able value: that of earlier versions, without what is left as it was before it was there."""
@@ -118,13 +130,18 @@ class Recipe:
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
-#: is for networks that are trained already.
+#: is for networks that are trained already; `limit` is gradient descent, for residual MLPs; `features` is Mundt et
+#: al. 2018, but for Nesterov's momentum.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("fast", 4, 32, "sgd", 0.03, "onecycle", label_smoothing=0.1, init="dirac", augment=False),
         Recipe("peer", 50, 128, "adam", 0.01, "step", precision="fp32"),
         Recipe("retrain", 200, 128, "sgd", 0.1, "onecycle", weight_decay=5e-4, label_smoothing=0.1),
+        Recipe(
+            "limit", 100, 0, "sgd", 9.0, "variation", momentum=0.0, init="default", precision="fp32", augment=False
+        ),
+        Recipe("features", 150, 128, "sgd", 0.01, "sgdr", weight_decay=5e-4, dropout=0.5, abandon=10),
         Recipe("finetune", 20, 32, "sgd", 0.03, "cosine", label_smoothing=0.1, init="dirac", patience=8),
     )
 }
@@ -147,10 +164,18 @@ class DataSpec:
     image_size: int | None = None  #: side in pixels to which `folder:` images are cropped and scaled
     #: stratified subset of the validation images; `auto`: as large a share as `train_size` is, None: all
     val_size: int | Literal["auto"] | None = None
+    preprocess: str = "standard"  #: of `PREPROCESSINGS`: what is made of pixels, see `evaluate.data.preprocessing`
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for an unknown preprocessing."""
+        if self.preprocess not in PREPROCESSINGS:
+            guess = did_you_mean(self.preprocess, PREPROCESSINGS)
+            raise BadInput(f"--preprocess: unknown {self.preprocess!r}{guess}; one of {', '.join(PREPROCESSINGS)}")
 
     def about(self) -> dict[str, Any]:
-        """Return a JSON-able value: that of earlier versions, which lacked `val_size`, where it limits nothing."""
-        return {name: value for name, value in asdict(self).items() if name != "val_size" or value is not None}
+        """Return a JSON-able value: that of earlier versions where what they lacked says nothing."""
+        unsaid = {"val_size": None, "preprocess": "standard"}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
 
 
 #: Stages; the others are named by the commands that send them.
@@ -259,6 +284,7 @@ class Job:
     until: int | None = None  #: epoch after which to pause; None: train to the end
     fingerprint: str | None = None  #: of the images that the search began with; a worker refuses others
     stage: str = SEARCH
+    keep_epochs: int = 0  #: of a training: the weights of every so many epochs stay; 0: of none
 
     @property
     def key(self) -> Key:

@@ -30,14 +30,14 @@ from evaluate.devices.place import Place, settle_process, this_place
 from evaluate.files import BEST
 from evaluate.foreign import ForeignCodeChanged
 from evaluate.job import DataSpec, Inherit, Job, Measure, Result, Status, Train, Weights
-from evaluate.measures import MEASURES, Subject
+from evaluate.measures import MEASURES, UNTRAINED, Subject
 from evaluate.measures.goals import measured
 from evaluate.memory.chunks import chunk_of
 from evaluate.memory.heap import give_back_memory
 from evaluate.memory.peak import peak_memory_mb, reset_peak_memory
 from evaluate.pool.pool import STOP_SIGNALS
 from evaluate.training.checkpoint import Interrupted, ModelFolder, read_weights
-from evaluate.training.train import Diverged, Setting, out_of_patience
+from evaluate.training.train import Diverged, Setting, ended_early
 from evaluate.training.trained import carry_out
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -91,8 +91,9 @@ def setting_of(job: Job, place: Place) -> Setting:
     """Return the job's setting in `place`. Raises MemoryError where its training is beyond its recipe's limit."""
     recipe, start = job.train.recipe, job.train.start
     rate = start.backbone_rate if isinstance(start, Weights) else 1.0
-    chunk = chunk_of(job.train.model, recipe)
-    return Setting(recipe, job.seed, place.numerics(recipe.precision).scoring(chunk), job.until, rate, chunk)
+    chunk, chance = chunk_of(job.train.model, recipe), 1 / job.train.model.classes
+    numerics = place.numerics(recipe.precision).scoring(chunk)
+    return Setting(recipe, job.seed, numerics, job.until, rate, chunk, chance)
 
 
 def evaluate(job: Job) -> Result:
@@ -103,7 +104,8 @@ def evaluate(job: Job) -> Result:
     Raises torch.AcceleratorError after a fault of the device that leaves nothing in this process able to use it.
     """
     about = {"job": job.about()} if isinstance(job.task, Train) else {}
-    folder = ModelFolder(Path(job.folder), about, Path(job.stop_file) if job.stop_file else None)
+    stop_file = Path(job.stop_file) if job.stop_file else None
+    folder = ModelFolder(Path(job.folder), about, stop_file, job.keep_epochs)
     try:
         return _train(job, folder) if isinstance(job.task, Train) else _measure(job, job.task)
     except Interrupted:
@@ -135,7 +137,7 @@ def _train(job: Job, folder: ModelFolder) -> Result:
     folder.discard_unusable()
     trained = carry_out(task, setting, images, folder)  # beyond `until`, where it had been farther once
     curve = trained.curve
-    whole = len(curve) == task.recipe.epochs or out_of_patience(curve, task.recipe.patience)
+    whole = len(curve) == task.recipe.epochs or ended_early(curve, setting)
     peak = peak_memory_mb(setting.numerics.device)  # before others than the training take memory
     goals = task.goals if whole else ()
     best = partial(_subject, task.model, folder.path, images, setting.numerics, folder.path)
@@ -165,7 +167,8 @@ def _measure(job: Job, task: Measure) -> Result:
     began, numerics = time.perf_counter(), this_place().numerics(task.precision)
     images = _images(job, numerics.device)
     reset_peak_memory(numerics.device)
-    subject = _subject(task.model, Path(task.source), images, numerics, Path(job.folder))
+    trained = task.measure not in UNTRAINED
+    subject = _subject(task.model, Path(task.source), images, numerics, Path(job.folder), trained)
     if job.stop_file:
         subject = replace(subject, stop_file=Path(job.stop_file))
     found = MEASURES[task.measure](subject, task.options, np.random.default_rng(job.seed))
@@ -180,11 +183,14 @@ def _measure(job: Job, task: Measure) -> Result:
     )
 
 
-def _subject(model: Model, source: Path, images: OnDevice, numerics: Numerics, folder: Path) -> Subject:
-    """Return the trained network of `model` with the best weights in the model folder `source`."""
+def _subject(
+    model: Model, source: Path, images: OnDevice, numerics: Numerics, folder: Path, trained: bool = True
+) -> Subject:
+    """Return the network of `model`, if `trained` with the best weights in the model folder `source`."""
     network = numerics.place(build(model)).eval()
-    read_weights(source / BEST, network)
-    return Subject(model, network, images, numerics, folder)
+    if trained:
+        read_weights(source / BEST, network)
+    return Subject(model, network, images, numerics, folder, source)
 
 
 def _images(job: Job, device: str) -> OnDevice:

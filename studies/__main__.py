@@ -87,6 +87,47 @@ def _add_depth(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     depth.set_defaults(command=_command_of("depth"), passed=_OF_DEPTH)
 
 
+def _add_landscape(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    landscape = studies.add_parser("landscape", help="the loss on a plane around the weights of a network")
+    _with_named_models(landscape, "*", "beginnings of ids, or best [default: best]")
+    landscape.add_argument(
+        "--directions", choices=("random", "trajectory"), default="random",
+        help="two of chance, around the best weights, or the principal ones of the training, around the last "
+        "[default: random]",
+    )  # fmt: skip
+    landscape.add_argument("--seed", type=int, metavar="N", help="of random directions [default: 0]")
+    landscape.add_argument("--grid", type=int, default=21, metavar="N", help="points of a side [default: 21]")
+    landscape.add_argument(
+        "--reach", type=float, metavar="R",
+        help="how far the plane reaches to each side, where 1 is the norm of each filter, or of a trajectory its "
+        "farthest epoch [default: 1, of a trajectory 1.25]",
+    )  # fmt: skip
+    landscape.add_argument(
+        "--batch-norm", choices=("running", "recomputed"), default="running",
+        help="batch statistics as trained, or recomputed at each point on training images [default: running]",
+    )  # fmt: skip
+    landscape.add_argument(
+        "--images", choices=("validation", "training"), default="validation", help="of the loss [default: validation]"
+    )
+    landscape.add_argument("--samples", type=int, metavar="N", help="so many of them, evenly spaced [default: all]")
+    landscape.set_defaults(command=_command_of("landscape"))
+
+
+def _add_lr_range(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    lr_range = studies.add_parser("lr-range", help="at which learning rates the loss falls: the learning-rate finder")
+    _with_named_models(lr_range, "+", "beginnings of ids, or best")
+    lr_range.add_argument(
+        "--from", type=float, default=1e-5, dest="lowest", metavar="RATE", help="first rate [default: 1e-5]"
+    )
+    lr_range.add_argument(
+        "--to", type=float, default=10.0, dest="highest", metavar="RATE", help="last rate [default: 10]"
+    )
+    lr_range.add_argument(
+        "--batches", type=int, default=100, metavar="N", help="from the one to the other [default: 100]"
+    )
+    lr_range.set_defaults(command=_command_of("lr_range"))
+
+
 def _add_activations(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
     activations = studies.add_parser("activations", help="what the activations of each layer were like in training")
     activations.add_argument("run", type=Path, help="run folder, of a search with --record activations")
@@ -98,7 +139,28 @@ def _add_activations(studies: "argparse._SubParsersAction[OneLineParser]") -> No
     activations.set_defaults(command=_command_of("activations"))
 
 
-_ADDED = (_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_activations)
+def _add_features(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    features = studies.add_parser("features", help="which layers of VGG want the features: of --family vgg-features")
+    features.add_argument("run", type=Path, help="run folder")
+    add_format(features)
+    features.set_defaults(command=_command_of("features"))
+
+
+def _add_limit(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
+    limit = studies.add_parser(
+        "limit", help="whether weights have a limit as a path in depth, and how gradients fall"
+    )
+    _with_models(limit)
+    limit.add_argument("--p", type=float, default=2.0, metavar="P", help="of the p-variation, from 1 on [default: 2]")
+    places = "which weights of each block to follow, from 0,0 [default: three]"
+    limit.add_argument("--weights", nargs="+", metavar="ROW,COLUMN", help=places)
+    limit.set_defaults(command=_command_of("limit"))
+
+
+_ADDED = (
+    *(_add_spectra, _add_corruptions, _add_forgetting, _add_depth, _add_features, _add_limit),
+    *(_add_landscape, _add_lr_range, _add_activations),
+)
 
 
 def _with_models(study: OneLineParser) -> None:
@@ -107,6 +169,14 @@ def _with_models(study: OneLineParser) -> None:
     named = "beginnings of ids, or best [default: all]"
     study.add_argument("--models", nargs="+", default=[], metavar="MODEL", help=named)
     study.add_argument("--top", type=int, metavar="N", help="the best N by the run's objectives [default: all]")
+    add_session_flags(study)
+    add_format(study)
+
+
+def _with_named_models(study: OneLineParser, count: str, shown: str) -> None:
+    """Add the run, so many (as argparse counts) of its models, where that is computed, and how it is shown."""
+    study.add_argument("run", type=Path, help="run folder")
+    study.add_argument("models", nargs=count, metavar="ID", help=shown)
     add_session_flags(study)
     add_format(study)
 

@@ -5,12 +5,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
 from torch import nn
 
 from cgp.errors import BadInput
+from cgp.graph import Graph
 from cgp.network import build
 from evaluate.data.splits import Data
 from evaluate.data.splits import load as load_images
@@ -25,6 +27,9 @@ from populations.terminal.screen import Screen
 #: What is told of a model in every table of a study.
 OF_MODELS = ["id", "function_set", "depth", "conv_layers", "val_accuracy"]
 
+
+#: What the models have to have that a study is about.
+About = Literal["convolutions", "classes", "any"]
 
 _FEW = 4  # samples a channel, below which a line warns
 
@@ -42,10 +47,18 @@ class Asked:
         return load_images(parse(["--resume", str(self.run.folder), *self.flags]).data())
 
 
-def asked(folder: Path, names: Sequence[str], top: int | None, flags: list[str]) -> Asked:
+def asked(
+    folder: Path,
+    names: Sequence[str],
+    top: int | None,
+    flags: list[str],
+    about: About = "convolutions",
+    trained: bool = True,
+) -> Asked:
     """Return the models of the run in `folder` that `names` mean; without names the best `top`, or all.
 
-    Raises BadInput where there is no finished model, and where the weights of one were not kept.
+    Raises BadInput where there is no finished model, where one is not what the study is `about`, and, unless it is
+    asked of fresh weights instead of `trained` ones, where those of one were not kept.
     """
     if top is not None and top < 1:
         raise BadInput(f"--top: {top}; expected at least 1")
@@ -63,8 +76,19 @@ def asked(folder: Path, names: Sequence[str], top: int | None, flags: list[str])
         chosen = chosen[chosen["same_as"].isna()]
     if chosen.empty:
         raise BadInput(f"{folder}: no finished network yet; expected at least one whose status is ok")
-    _require_weights(run, list(chosen["id"]))
+    _require_kind(run, list(chosen["id"]), about)
+    if trained:
+        _require_weights(run, list(chosen["id"]))
     return Asked(run, chosen, flags)
+
+
+def _require_kind(run: Run, identities: list[str], about: About) -> None:
+    """Raise BadInput where a model has no classes or no convolutions, and the study is about them."""
+    if about != "any" and run.regression:
+        raise BadInput(f"{run.folder}: a regression; expected networks that tell classes apart")
+    for identity in identities if about == "convolutions" else ():
+        if not isinstance(model := run.model(identity).model, Graph):
+            raise BadInput(f"model {identity}: is of kind {type(model).__name__}; expected a graph, of convolutions")
 
 
 def _require_weights(run: Run, identities: list[str]) -> None:
@@ -75,7 +99,7 @@ def _require_weights(run: Run, identities: list[str]) -> None:
         named = " ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
         what = f"{run.folder}: the weights of {missing} of {len(identities)} models were not kept (--keep {keep})"
         raise BadInput(
-            f"{what}; left: {named or 'none'}; name those by --models, or search again with --keep all: "
+            f"{what}; left: {named or 'none'}; name those by their ids, or search again with --keep all: "
             "the same flags and seed give the same networks"
         )
 
@@ -137,8 +161,9 @@ def by_part(wide: pd.DataFrame, parts: Sequence[str]) -> pd.DataFrame:
         long[part] = words.astype("int64") if words.str.fullmatch(r"\d+").all() else words
     long["metric"] = long["metric"].map(lambda name: metrics[name][1])
     order = {identity: place for place, identity in enumerate(wide["id"])}
-    table = long.pivot_table(index=[*OF_MODELS, *parts], columns="metric", values="value", sort=False).reset_index()
+    table = long.pivot(index=["id", *parts], columns="metric", values="value").reset_index()
     table.columns.name = None
+    table = wide[OF_MODELS].merge(table, on="id")
     return table.sort_values("id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
 
 

@@ -29,7 +29,7 @@ _VALUES = ["accuracy", "relative"]
 
 def ask(arguments: argparse.Namespace) -> int:
     """Measure, write tables and pictures, show each corruption's means; 0: done, 1: nothing, 130: stopped."""
-    found = asked(arguments.run, arguments.models, arguments.top, session_flags(arguments))
+    found = asked(arguments.run, arguments.models, arguments.top, session_flags(arguments), "classes")
     options = _options(found.images(), arguments.images, arguments.files)
     screen = Screen(aside=arguments.format != "table")
     tables = measurements(found, NAME, [(name, options) for name in found.models["id"]], screen)

@@ -33,7 +33,7 @@ def ask(arguments: argparse.Namespace) -> int:
     """Measure, write tables and pictures, show the means; 0: done, 1: nothing, 130: stopped."""
     if arguments.seeds < 1:
         raise BadInput(f"--seeds: {arguments.seeds}; expected at least 1")
-    found = asked(arguments.run, arguments.models, arguments.top, session_flags(arguments))
+    found = asked(arguments.run, arguments.models, arguments.top, session_flags(arguments), trained=False)
     data = found.images()
     classes = _classes(arguments.split, data)
     first = int((data.labels[data.splits["test"]] < classes[0]).sum())

@@ -25,16 +25,23 @@ class Picture(NamedTuple):
 
 
 def land(
-    run: Path, study: str, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Picture], screen: Screen
+    run: Path,
+    study: str,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Mapping[str, Picture],
+    screen: Screen,
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write each table as CSV and each picture as files of its kinds, and say where they are.
+    """Write each table as CSV, each picture as files of its kinds, and `files` as they are; say where they are.
 
-    Without matplotlib there are tables alone, and a line says so.
+    Without matplotlib there are no pictures, and a line says so.
     """
     folder = folder_of(run, study)
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode(), durable=False)
+    for file, content in (files or {}).items():
+        write_atomically(folder / file, content, durable=False)
     if is_installed():
         for name, picture in pictures.items():
             for kind in picture.kinds:

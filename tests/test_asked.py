@@ -141,6 +141,7 @@ def test_a_measurement_is_made_once_and_one_that_failed_again(run: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--measure", "lr_range"), "--measure: lr_range is asked for by its study; expected: "),
         (("--measure", "clear"), "--measure: unknown 'clear' (did you mean 'clean'?); one of clean"),
         (("nothing",), "model 'nothing' of r: found none"),
     ],

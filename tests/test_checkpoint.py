@@ -18,10 +18,12 @@ from cgp.graph import Graph
 from cgp.layers import Shape
 from cgp.network import build
 from evaluate.data.splits import load
-from evaluate.files import BEST, LAST, write_atomically
+from evaluate.devices.place import this_place
+from evaluate.files import BEST, LAST, kept_epochs, write_atomically
 from evaluate.job import Job
 from evaluate.training.checkpoint import read_tensors, read_weights
-from evaluate.worker import evaluate
+from evaluate.training.train import fresh_network
+from evaluate.worker import evaluate, setting_of
 
 
 @pytest.fixture
@@ -196,6 +198,40 @@ def test_no_checkpoint_holds_pickles(trained: Job) -> None:
     for name in (BEST, LAST):
         with safe_open(Path(trained.folder) / name, framework="pt") as file:
             assert list(file.metadata()) == ["description"]
+
+
+# Of epochs
+
+
+def test_weights_of_epochs_are_kept_from_the_beginning_on(make_job: Callable[..., Job]) -> None:
+    whole = dataclasses.replace(make_job("whole", epochs=5), keep_epochs=2)
+    assert evaluate(whole).status == "ok"
+    kept = kept_epochs(Path(whole.folder))
+    assert [(epoch, path.name) for epoch, path in kept.items()] == [
+        (epoch, f"epoch-000{epoch}.safetensors") for epoch in (0, 2, 4)
+    ]
+    setting = setting_of(whole, this_place())
+    begun = fresh_network(whole.train.model, setting).state_dict()
+    found, about = read_tensors(kept[0])
+    assert all(torch.equal(found[name], begun[name]) for name in begun)
+    assert (about["epoch"], read_tensors(kept[4])[1]["epoch"]) == (0, 4)
+    stopped = dataclasses.replace(make_job("stopped", epochs=5), keep_epochs=2)
+    assert evaluate(dataclasses.replace(stopped, until=3)).status == "paused"
+    assert list(kept_epochs(Path(stopped.folder))) == [0, 2]
+    evaluate(stopped)
+    again = kept_epochs(Path(stopped.folder))
+    assert list(again) == [0, 2, 4]
+    for epoch, path in kept.items():
+        mine, theirs = load_file(path), load_file(again[epoch])
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_training_that_starts_over_keeps_no_weights_of_another(make_job: Callable[..., Job]) -> None:
+    job = dataclasses.replace(make_job(epochs=3), keep_epochs=1)
+    evaluate(job)
+    damage(Path(job.folder) / LAST, "garbage")
+    evaluate(dataclasses.replace(job, keep_epochs=3))
+    assert list(kept_epochs(Path(job.folder))) == [0, 3]
 
 
 # In another's place

@@ -223,6 +223,7 @@ def test_facts_and_words_tell_what_the_picture_does() -> None:
 @pytest.mark.parametrize("name", ["vgg", "resnet", "densenet"])
 def test_families_are_laid_out(name: str) -> None:
     for graph in family(name).values():
+        assert isinstance(graph, Graph)
         layout = layout_of(graph, name)
         check_places(layout)
         check_edges(layout, graph.nodes)

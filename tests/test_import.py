@@ -103,7 +103,9 @@ def test_they_are_shown_drawn_trained_and_compared(tmp_path: Path) -> None:
     flags = ("--format", "cgp-cnn", "--image", "1,8,8", "--classes", "10", "--dataset", "digits")
     done = populations("import", file, *flags, "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    models = load(tmp_path / "run").models
+    run = load(tmp_path / "run")
+    models = run.models
+    assert run.state == "imported"
     assert models["stage"].tolist() == ["import"] * 2
     assert models["params"].tolist() == [their_count(rows, 1, 8, 10) for rows in (LISTED, SMALL)]
     assert models["function_set"].unique().tolist() == ["cgp-cnn"]

@@ -50,6 +50,11 @@ def raiser(error: BaseException) -> Callable[..., NoReturn]:
         ("momentum", 1.0, "--momentum: 1.0;"),
         ("momentum", -0.5, "--momentum: -0.5;"),
         ("label_smoothing", 1.0, "--label-smoothing: 1.0;"),
+        *(
+            ("dropout", 1.0, "--dropout: 1.0;"),
+            ("abandon", -1, "--abandon: -1;"),
+            ("init_beta", -1.0, "--init-beta: -1.0;"),
+        ),
         ("label_smoothing", -0.1, "--label-smoothing: -0.1;"),
         ("optimizer", "adma", "--optimizer: unknown 'adma' (did you mean 'adam'?)"),
         ("schedule", "cosin", "--schedule: unknown 'cosin' (did you mean 'cosine'?)"),
@@ -186,6 +191,15 @@ def test_an_exception_becomes_a_result(
     log = Path(str(result.log)).read_text()
     assert "Traceback" in log
     assert str(error) in log
+
+
+def test_what_earlier_recipes_lacked_is_unsaid_where_it_changes_nothing() -> None:
+    """By this text a command finds what it has trained already, in runs of older programs too."""
+    about = recipe("fast").about()
+    assert not {"dropout", "abandon", "init_beta"} & about.keys()
+    assert Recipe(**about) == recipe("fast")
+    for changes in ({"dropout": 0.1}, {"abandon": 1}, {"init_beta": 1.0}):
+        assert recipe("fast", **changes).about() == about | changes
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])

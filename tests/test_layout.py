@@ -13,11 +13,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = ("cgp", "evaluate", "populations", "studies", "evolve")  # each may import itself and what stands before it
 WITHOUT_TORCH = (
+    "cgp.feature_amounts",
     "cgp.space",
     "cgp.genome",
     "cgp.mutation",
     "cgp.graph",
     "cgp.source",
+    "cgp.chains",
+    "cgp.residual_mlp",
     "evaluate.job",
     "evaluate.data.preparation",
     "evaluate.memory.control_groups",
@@ -30,6 +33,7 @@ WITHOUT_TORCH = (
     "evaluate.pool.usage",
     "populations.search.stop",
     "evaluate.metrics",
+    "evaluate.variation",
     "populations.reading.frame",
     "populations.run_folder.journal",
     "populations.commands.compare",
@@ -57,6 +61,7 @@ WITHOUT_TORCH = (
     "populations.search.observers",
     "populations.run_folder.store",
     "studies.__main__",
+    "studies.features",
 )
 SLOW = ("torch", "torchvision", "sklearn", "pandas", "joblib")  # to import
 #: They answer, or refuse, before torch is imported; and a Dask scheduler does without.

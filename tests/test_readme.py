@@ -28,7 +28,10 @@ ON_RUNS = (
     *("list", "show", "best", "lineage", "compare", "explain", "draw", "report", "watch", "plot"),
     *("replay", "confirm", "measure", "finetune", "predict", "export", "import", "tensorboard", "mlflow"),
 )
-STUDIES = ("spectra", "corruptions", "forgetting", "depth", "activations")
+STUDIES = (
+    *("spectra", "corruptions", "forgetting", "depth", "features", "limit"),
+    *("landscape", "lr-range", "activations"),
+)
 SEARCHES = [words for words in COMMANDS if is_search(words) and "--resume" not in words]
 #: `watch` goes on until it is stopped: test_watch.py stops it.
 ON_A_RUN = [
@@ -40,9 +43,11 @@ ON_A_RUN = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny run called runs/digits-1."""
     cwd = tmp_path_factory.mktemp("readme")
-    done = program(*TINY, "--record", "activations", cwd=cwd)
+    done = program(*TINY, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert (cwd / "runs" / "digits-1").is_dir()
+    mlps = ("--family", "residual-mlp", "--mlp-depths", "4,6", "--dataset", "sin:n=60", "--epochs", "6")
+    assert program(*mlps, "--run", "runs/limit", cwd=cwd).returncode == 0
     grey_images(cwd / "photos")
     (cwd / "networks.txt").write_text(json.dumps(SMALL_IMPORTED))
     shutil.copy(cwd / "photos" / "left" / "0.png", cwd / "photo.jpg")  # told by what it holds
@@ -98,21 +103,28 @@ def test_every_flag_takes_effect(tmp_path: Path) -> None:
         "head": "flatten", "max_params": 5000, "max_flops": 500000, "strategy": "one-plus-lambda", "population": 2,
         "offspring": 1, "generations": 2, "mutation_rate": 0.2, "objectives": "val_accuracy,flops,seconds",
         "re_evaluate": True, "seed": 5, "data_dir": str(tmp_path), "train_size": 60, "val_size": "20",
-        "image_size": 8,
+        "image_size": 8, "norm_epsilon": 1e-3,
+        "preprocess": "gcn",
         "recipe": "retrain", "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine",
-        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1,
+        "weight_decay": 0.01, "label_smoothing": 0.05, "init": "orthogonal", "patience": 1, "dropout": 0.1,
+        "abandon": 5,
         "precision": "fp32", "augment": False, "devices": "cpu", "workers": 1, "timeout": 100.0, "run": "mine",
-        "keep": "best", "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
+        "keep": "best", "keep_epochs": 2, "dataset": f"folder:{tmp_path / 'images'}", "racing": False,
     }  # fmt: skip
     # These exclude some of the above, or need a GPU or the net; test_probe.py, test_tricks.py, test_step.py,
     # test_train.py, test_asked.py, test_confirmation.py, test_finetune.py, test_data.py, test_dask.py,
-    # test_serial.py, test_grid.py, test_activations.py and test_sparing.py try them.
+    # test_serial.py, test_grid.py, test_activations.py, test_sparing.py, test_feature_amounts.py and test_limit.py
+    # try them.
     unset = {
         "download": False, "workers_per_device": None, "inherit": False, "deterministic": False, "rungs": None,
         "cuda_graphs": False, "family": None, "momentum": 0.9, "executor": "local", "scheduler": None, "wait": 60.0,
         "confirm": 0, "weights": None, "mode": "finetune", "backbone_rate": 0.1, "train_norm": False,
         "keep_head": False, "rung_score": "smoothed", "wiring": "sequential", "rows": 5, "columns": None,
         "record": "", "ghost_batch": 0, "memory_limit": 0, "checkpoint_activations": False,
+        "vgg_depth": 16, "features_total": None, "exact_total": False, "variants": None,
+        "mlp_depths": "10,100,1000", "mlp_width": 16, "mlp_block": "skip", "mlp_activation": "tanh",
+        "mlp_alpha": 0.75, "mlp_beta": None, "mlp_gamma": 1.0, "mlp_begins": "ntrunc",
+        "init_beta": 0.5,
     }  # fmt: skip
     assert set(values | unset) == FLAGS.keys()
     make_images(tmp_path / "images")

@@ -38,7 +38,17 @@ COMMANDS = (
 )
 
 
-STUDIES = ("spectra", "corruptions", "forgetting", "depth", "activations")
+STUDIES = (
+    "spectra",
+    "corruptions",
+    "forgetting",
+    "depth",
+    "features",
+    "limit",
+    "landscape",
+    "lr-range",
+    "activations",
+)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STUDIES])

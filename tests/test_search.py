@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from evaluate.files import kept_epochs
 from harness import (
     DRAWN,
     ROOT,
@@ -183,10 +184,11 @@ def test_diverged_networks_are_recorded(tmp_path: Path) -> None:
 
 
 def test_keep_best_drops_other_weights_but_no_record(tmp_path: Path) -> None:
-    done = program(*TINY, "--keep", "best", "--run", "r", cwd=tmp_path)
+    done = program(*TINY, "--keep", "best", "--keep-epochs", "--run", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = load(tmp_path / "r")
     assert len(run.models) == 9
+    assert list(kept_epochs(tmp_path / "r" / "best")) == [0, 1, 2]
     kept = {path.parent.name for path in (tmp_path / "r").glob("models/*/*.safetensors")}
     assert kept == {(tmp_path / "r" / "best").resolve().name}
     other = next(name for name in run.models["id"] if name not in kept)

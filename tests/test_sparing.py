@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from cgp.graph import Graph
 from cgp.layers import Shape
-from cgp.network import build
+from cgp.network import Network, build
 from evaluate.devices.numerics import Numerics
 from evaluate.files import BEST
 from evaluate.job import Job, recipe
@@ -40,6 +40,8 @@ def learned(sparing: tuple[int | None, bool], chunk: int = IMAGES, kind: torch.d
     """Return gradients and buffers after one batch, which goes through the network `chunk` images at a time."""
     torch.manual_seed(0)
     network = build(GRAPH).to(kind).train()
+    assert isinstance(network, Network)
+    network.head_drop.p = 0.5
     x, y = torch.randn(IMAGES, *IMAGE, dtype=kind), torch.arange(IMAGES) % 10
     with Sparing(network, *sparing) as run:
         for images, labels in zip(x.split(chunk), y.split(chunk), strict=True):

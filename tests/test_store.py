@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from cgp import BadInput, Shape, Space, draw
-from evaluate.files import BEST, LAST
+from evaluate.files import BEST, LAST, epoch_file
 from evaluate.job import SEARCH, DataSpec, Job, Key, Result, recipe
 from evaluate.metrics import objectives
 from evaluate.pool.pool import Pool
@@ -192,7 +192,7 @@ def test_keep_best_drops_the_weights_of_others_only(tmp_path: Path) -> None:
     records = []
     for number in range(3):
         job = opened(store, candidate(number))
-        for name in (BEST, LAST):
+        for name in (BEST, LAST, epoch_file(0)):
             (Path(job.folder) / name).touch()
         store.close(job, ok())
         records += list(store.news())

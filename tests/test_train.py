@@ -29,7 +29,15 @@ from evaluate.files import BEST, LAST
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
 from evaluate.training.checkpoint import ModelFolder, read_tensors
 from evaluate.training.initialise import initialise
-from evaluate.training.train import Diverged, best_epoch, fresh_network, make_optimizer, make_schedule, train
+from evaluate.training.train import (
+    Diverged,
+    abandoned,
+    best_epoch,
+    fresh_network,
+    make_optimizer,
+    make_schedule,
+    train,
+)
 from evaluate.worker import evaluate, setting_of
 from harness import ROOT
 
@@ -92,6 +100,26 @@ def test_sgdr_restarts_after_1_3_and_7_fifteenths_and_ends_low(steps: int) -> No
     assert found[-1] < 0.01
 
 
+def test_the_recipe_of_feature_amounts_restarts_as_its_source_does() -> None:
+    """Per batch, lr = lmin + (lmax - lmin)(1 + cos(pi t / T)) / 2, from epochs 0, 10, 30 and 70 on."""
+    chosen, steps = recipe("features"), 2
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], chosen.lr)
+    scheduler = make_schedule(optimizer, chosen, steps)
+    found = []
+    for _ in range(chosen.epochs * steps):
+        found.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    expected = [
+        1e-5 + (0.01 - 1e-5) * (1 + math.cos(math.pi * t / (steps * length))) / 2
+        for length in (10, 20, 40, 80)
+        for t in range(steps * length)
+    ]
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert (chosen.batch_size, chosen.momentum, chosen.weight_decay) == (128, 0.9, 5e-4)
+    assert (chosen.dropout, chosen.abandon, chosen.init) == (0.5, 10, "kaiming_normal")
+
+
 def test_step_drops_to_a_tenth_at_six_tenths() -> None:
     assert rates("step", 150) == pytest.approx([1.0] * 90 + [0.1] * 60)
 
@@ -137,8 +165,8 @@ WIDE = Graph.chain(["conv_64_3", "conv_64_3"], Shape(3, 8, 8), 100)
 FAN = 64 * 9  # both ways, of the second convolution
 
 
-def initial(make_job: MakeJob, init: str) -> nn.Module:
-    return fresh_network(WIDE, setting_of(make_job(init, init=init), CPU))
+def initial(make_job: MakeJob, init: str, beta: float = 0.5) -> nn.Module:
+    return fresh_network(WIDE, setting_of(make_job(f"{init} {beta}", init=init, init_beta=beta), CPU))
 
 
 @pytest.mark.parametrize(
@@ -215,6 +243,23 @@ def test_deep_networks_learn_in_their_first_epoch(make_job: MakeJob, name: str) 
     assert result.curve[0]["train_accuracy"] > 0.2  # of ten classes
 
 
+def test_weights_of_fan_in_and_of_depth_have_their_size(make_job: MakeJob) -> None:
+    plain, scaled, steep = (
+        initial(make_job, "kaiming_normal"),
+        initial(make_job, "depth_scaled"),
+        initial(make_job, "depth_scaled", 1.0),
+    )
+    layers = [name for name, module in plain.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for name in layers:
+        weight = plain.get_parameter(f"{name}.weight")
+        torch.testing.assert_close(scaled.get_parameter(f"{name}.weight"), weight * len(layers) ** -0.5)
+        torch.testing.assert_close(steep.get_parameter(f"{name}.weight"), weight / len(layers))
+    uniform = initial(make_job, "fan_in")
+    for name in layers:
+        weight = uniform.get_parameter(f"{name}.weight")
+        assert 0.9 < weight.abs().max().item() * weight[0].numel() <= 1
+
+
 def test_initialisations_differ_and_start_with_plain_norms(make_job: MakeJob) -> None:
     networks = {init: initial(make_job, init) for init in INITIALISATIONS}
     name = "nodes.0.body.0.weight"
@@ -252,6 +297,42 @@ def test_patience_stops_early_and_keeps_the_best_weights(make_job: MakeJob) -> N
     assert result.metrics["val_accuracy"] == best["val_accuracy"] == max(r["val_accuracy"] for r in result.curve)
     assert read_tensors(Path(job.folder) / BEST)[1]["epoch"] == best["epoch"]
     assert not torch.equal(weights(job, BEST)["head.weight"], weights(job)["head.weight"])
+
+
+def test_a_training_below_twice_chance_is_abandoned(make_job: MakeJob) -> None:
+    """As one that is out of patience it has ended as its recipe says: it is `ok`, with the score that it reached."""
+    hopeless = evaluate(make_job("one", epochs=5, abandon=2, optimizer="sgd", lr=1e-9, schedule="constant"))
+    assert (hopeless.status, len(hopeless.curve)) == ("ok", 2)
+    assert hopeless.metrics["val_accuracy"] < 0.2
+    learning = evaluate(make_job("two", epochs=4, abandon=3, lr=0.05, train_size=None))
+    assert (learning.status, len(learning.curve)) == ("ok", 4)
+    curve = [{"epoch": 1, "val_accuracy": 0.19, "val_loss": 1.0}, {"epoch": 2, "val_accuracy": 0.2, "val_loss": 1.0}]
+    assert abandoned(curve[:1], 1, 0.1)
+    assert not abandoned(curve[:1], 2, 0.1)
+    assert not abandoned(curve, 2, 0.1)
+    assert not abandoned(curve[:1], 0, 0.1)
+    assert not abandoned([{"epoch": 1, "train_loss": 1.0}], 1, 0.1)  # without validation
+
+
+def test_what_the_head_reads_is_dropped_in_training_alone(make_job: MakeJob) -> None:
+    job = make_job(dropout=0.5)
+    network = fresh_network(job.train.model, setting_of(job, CPU))
+    x = torch.randn(4, 1, 8, 8)
+    assert not torch.equal(network.train()(x), network(x))
+    assert torch.equal(network.eval()(x), network(x))
+    assert dict(network.named_parameters()).keys() == dict(build(job.train.model).named_parameters()).keys()
+
+
+def test_what_an_epoch_drops_comes_from_seed_and_epoch(make_job: MakeJob) -> None:
+    whole, parts = make_job("whole", epochs=3, dropout=0.4), make_job("parts", epochs=3, dropout=0.4)
+    plain = make_job("plain", epochs=3)
+    for job in (whole, plain):
+        evaluate(job)
+    assert evaluate(dataclasses.replace(parts, until=1)).status == "paused"
+    torch.manual_seed(99)
+    assert evaluate(parts).status == "ok"
+    assert same(weights(whole), weights(parts))
+    assert not same(weights(whole), weights(plain))
 
 
 def test_the_lower_loss_breaks_a_tie_of_accuracy() -> None:

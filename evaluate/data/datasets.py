@@ -17,19 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgp.errors import BadInput, did_you_mean
+from evaluate.data.synthetic import SYNTHETIC, Synthetic
 from evaluate.job import DataSpec
 
 
 class Raw(NamedTuple):
     """Images (count, channels, height, width) uint8 and labels (count,) int64, as read.
 
-    `test_from` is where the test images begin; None where the source has no test split of its own.
+    `test_from` is where the test images begin; None where the source has no test split of its own. A regression has
+    a `power`, that of its loss |y - prediction|^power: its images are float32, as a network reads them, its labels
+    are the values, float32 (count, outputs), and its classes name the outputs.
     """
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    images: NDArray[Any]
+    labels: NDArray[Any]
     classes: list[str]
     test_from: int | None
+    power: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Dataset:
     read: Callable[[DataSpec, bool], Raw]
     files: str  #: pattern of its files in `sources`; empty where it has none
     flip: bool
+    regression: bool = False  #: whether there are values to be told instead of classes
     format: int = 1  #: raised when the reader makes other images of the same files: caches are made anew
 
 
@@ -48,6 +53,12 @@ def _digits(spec: DataSpec, download: bool) -> Raw:
     found = load_digits()
     images = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
     return Raw(images, found.target.astype(np.int64), [str(digit) for digit in range(10)], None)
+
+
+def _synthetic(spec: DataSpec, download: bool) -> Raw:
+    asked = Synthetic.parsed(spec.name)
+    x, y = asked.points()
+    return Raw(x[:, :, None, None], y, ["y"], None, asked.p)
 
 
 def _torchvision(spec: DataSpec, download: bool, name: str, arguments: tuple[Any, Any]) -> Raw:
@@ -222,6 +233,7 @@ DATASETS: dict[str, Dataset] = {
     "cifar10": Dataset(partial(_torchvision, name="CIFAR10", arguments=_HALVES), "cifar-10-batches-py/*", flip=True),
     "cifar100": Dataset(partial(_torchvision, name="CIFAR100", arguments=_HALVES), "cifar-100-python/*", flip=True),
     "svhn": Dataset(partial(_torchvision, name="SVHN", arguments=_SVHN), "*_32x32.mat", flip=False),
+    **dict.fromkeys(SYNTHETIC, Dataset(_synthetic, "", flip=False, regression=True)),
     "folder": Dataset(_folder, "**/*", flip=True, format=2),
 }
 
@@ -233,10 +245,13 @@ def dataset_names() -> list[str]:
 
 def dataset(spec: DataSpec) -> Dataset:
     """Return the dataset that `spec` names. Raises BadInput for an unknown name."""
-    kind = "folder" if spec.name.startswith("folder:") else spec.name
-    if kind not in DATASETS or spec.name == "folder":
+    kind = spec.name.partition(":")[0]
+    optioned = kind in ("folder", *SYNTHETIC)
+    if kind not in DATASETS or spec.name == "folder" or (":" in spec.name and not optioned):
         names = dataset_names()
         raise BadInput(f"--dataset: unknown {spec.name!r}{did_you_mean(spec.name, names)}; one of {', '.join(names)}")
     if spec.image_size is not None and kind != "folder":
         raise BadInput(f"--image-size: {spec.image_size} goes with --dataset folder:PATH, not {kind}; leave it out")
+    if kind in SYNTHETIC:
+        Synthetic.parsed(spec.name)
     return DATASETS[kind]

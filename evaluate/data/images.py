@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from evaluate.data.preprocessing import prepared, whitening_of
 from evaluate.data.splits import Data
 
 _ORDER, _SIDES = 0, 1  # kinds of random stream
@@ -15,38 +16,47 @@ _ORDER, _SIDES = 0, 1  # kinds of random stream
 
 @dataclass(frozen=True)
 class Images:
-    """One split: uint8 pixels until a batch is asked for.
+    """One split: uint8 pixels until a batch is asked for, of a regression fp32.
 
     On a CPU `pixels` is the memory-mapped dataset itself, which all workers share, and `rows` picks the
     split; on a GPU the split alone lies in device memory.
     """
 
-    pixels: Tensor  #: (all images, channels, height, width) uint8
-    labels: Tensor  #: (all images,) int64
+    pixels: Tensor  #: (all images, channels, height, width)
+    labels: Tensor  #: (all images,) int64; of a regression values, (all images, outputs) fp32
     rows: Tensor  #: (count,) int64, the split's places in `pixels` and `labels`
     mean: Tensor  #: (1, channels, 1, 1)
     std: Tensor  #: (1, channels, 1, 1)
     flip: bool
+    preprocess: str = "standard"  #: what is made of pixels, see `evaluate.data.preprocessing`
+    whitening: Tensor | None = None  #: see `whitening_of`
+    power: float | None = None  #: of the loss of a regression; None: there are classes
 
     @classmethod
     def of(cls, data: Data, splits: tuple[str, ...], device: str) -> "Images":
-        """Return the images of `splits` of `data`, in their order, on `device`."""
+        """Return the images of `splits` of `data`, in their order, on `device`.
+
+        Raises BadInput where they cannot be whitened, and are to be.
+        """
         pixels, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
         rows = torch.cat([torch.from_numpy(data.splits[name]) for name in splits])
         if device != "cpu":
             pixels, labels = pixels[rows].to(device), labels[rows].to(device)
             rows = torch.arange(len(rows), device=device)
         mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (data.mean, data.std))
-        return cls(pixels, labels, rows, mean, std, data.flip)
+        whitening = whitening_of(data)
+        if whitening is not None:
+            whitening = whitening.to(device)
+        return cls(pixels, labels, rows, mean, std, data.flip, data.preprocess, whitening, data.power)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.rows)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return normalised images (batch, channels, height, width) and labels (batch,)."""
+        """Return prepared images (batch, channels, height, width) and labels (batch,)."""
         rows = self.rows[index]
-        x = (self.pixels[rows].float() - self.mean) / self.std
+        x = prepared(self.pixels[rows], self.mean, self.std, self.preprocess, self.whitening)
         return x.contiguous(memory_format=torch.channels_last), self.labels[rows]
 
     def epoch(self, seed: int, epoch: int, batch: int, augment: bool) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,9 +7,10 @@ split is stratified and depends on the dataset alone, never on the run's seed.
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,18 @@ Indices = NDArray[np.int64]
 class Data:
     """A dataset in memory-mapped form."""
 
-    images: NDArray[np.uint8]  #: (count, channels, height, width)
-    labels: NDArray[np.int64]  #: (count,)
+    images: NDArray[Any]  #: (count, channels, height, width) uint8; of a regression float32
+    labels: NDArray[Any]  #: (count,) int64; of a regression values, (count, outputs) float32
     splits: dict[str, Indices]  #: train, validation, test
-    classes: list[str]
+    classes: list[str]  #: of a regression names of the outputs
     mean: tuple[float, ...]  #: per channel, of the training images, on the scale 0..255
     std: tuple[float, ...]
     flip: bool  #: whether mirrored images are fair augmentation
     fingerprint: str  #: SHA-256 of images, labels and splits
+    preprocess: str = "standard"  #: as of a `DataSpec`
+    folder: Path | None = None  #: of its cache
+    power: float | None = None  #: of the loss of a regression; None: there are classes
+    whitening: Path | None = None  #: of a run whose images were whitened by this file; None: of the cache
 
     @property
     def shape(self) -> Shape:
@@ -73,13 +78,17 @@ def load(spec: DataSpec, download: bool = False) -> Data:
         tuple(meta["std"]),
         meta["flip"],
         meta["fingerprint"],
+        spec.preprocess,
+        folder,
+        meta.get("power"),
     )
 
 
 def _key(spec: DataSpec) -> str:
     """Name of the cache folder: it changes with the request and with the source's files."""
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sources(spec)]
-    text = json.dumps([dataset(spec).format, spec.about(), stats])
+    kept = replace(spec, preprocess="standard")  # what is made of the pixels changes nothing of them
+    text = json.dumps([dataset(spec).format, kept.about(), stats])
     kind = spec.name.split(":")[0]
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -110,14 +119,16 @@ def _split(raw: Raw, spec: DataSpec) -> dict[str, Indices]:
 
 def _in_proportion(indices: Indices, share: float, raw: Raw) -> int:
     """Return how many of `indices` are `share`, at least ten a class; all, where a class has a single one."""
-    if np.bincount(raw.labels[indices], minlength=len(raw.classes)).min() < 2:  # which stratifying would refuse
+    if (
+        raw.power is None and np.bincount(raw.labels[indices], minlength=len(raw.classes)).min() < 2
+    ):  # which stratifying would refuse
         return len(indices)
     return min(len(indices), max(10 * len(raw.classes), round(share * len(indices))))
 
 
 def _subset(kind: str, indices: Indices, count: int, raw: Raw, spec: DataSpec) -> Indices:
     """Return `count` of `indices`, stratified. Raises BadInput where there are fewer, or fewer than classes."""
-    fewest, flag = len(raw.classes), "--train-size" if kind == "training" else "--val-size"
+    fewest, flag = max(2, len(raw.classes)), "--train-size" if kind == "training" else "--val-size"
     if not fewest <= count <= len(indices):
         raise BadInput(
             f"{flag}: {count}; {spec.name} has {len(indices)} {kind} images, expected {fewest}..{len(indices)}"
@@ -128,13 +139,12 @@ def _subset(kind: str, indices: Indices, count: int, raw: Raw, spec: DataSpec) -
 
 
 def _stratified(indices: Indices, raw: Raw, count: int, spec: DataSpec) -> tuple[Indices, Indices]:
-    """Part `indices` in (rest, `count` of them) with equal shares of every class."""
+    """Part `indices` in (rest, `count` of them) with equal shares of every class, where there are classes."""
     from sklearn.model_selection import train_test_split
 
+    classes = raw.labels[indices] if raw.power is None else None
     try:
-        rest, chosen = train_test_split(
-            indices, test_size=count, stratify=raw.labels[indices], random_state=SPLIT_SEED
-        )
+        rest, chosen = train_test_split(indices, test_size=count, stratify=classes, random_state=SPLIT_SEED)
     except ValueError as error:
         fewest = int(np.bincount(raw.labels[indices], minlength=len(raw.classes)).min())
         raise BadInput(
@@ -149,14 +159,17 @@ def _write(folder: Path, raw: Raw, splits: dict[str, Indices], flip: bool) -> No
     digest = hashlib.sha256()
     for array in (raw.images, raw.labels, *splits.values()):
         digest.update(np.ascontiguousarray(array).data)
-    mean, std = moments(raw.images, splits["train"])
+    if raw.power is None:
+        mean, std = moments(raw.images, splits["train"])
+    else:
+        mean, std = (fill(raw.images.shape[1]) for fill in (np.zeros, np.ones))  # they are as a network reads them
     meta = {
         "classes": raw.classes,
         "mean": mean.tolist(),
         "std": np.maximum(std, 1e-3).tolist(),
         "flip": flip,
         "fingerprint": digest.hexdigest(),
-    }
+    } | ({} if raw.power is None else {"power": raw.power})
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as beside:

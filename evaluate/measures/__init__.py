@@ -11,9 +11,12 @@ import numpy as np
 from evaluate.measures.clean import clean
 from evaluate.measures.corruptions import corruptions, robust
 from evaluate.measures.forgetting import forgetting
+from evaluate.measures.landscape import landscape
 from evaluate.measures.latency import latency
+from evaluate.measures.lr_range import lr_range
 from evaluate.measures.spectra import spectra
 from evaluate.measures.subject import Measured, Subject
+from evaluate.measures.variation import variation
 
 #: A function of the network and its images, the options that the task gives, and random numbers of the job's own.
 MeasureFunction = Callable[[Subject, Mapping[str, Any], np.random.Generator], Measured]
@@ -22,9 +25,18 @@ MEASURES: Mapping[str, MeasureFunction] = {
     "clean": clean,
     "corruptions": corruptions,
     "forgetting": forgetting,
+    "landscape": landscape,
     "latency": latency,
+    "lr_range": lr_range,
     "robust": robust,
     "spectra": spectra,
+    "variation": variation,
 }
 
-__all__ = ["MEASURES", "MeasureFunction", "Measured", "Subject"]
+#: Those that begin with fresh weights, whether the trained ones are still there or not.
+UNTRAINED = frozenset({"forgetting", "lr_range"})
+
+#: Those that mean nothing without options, which the studies of their names give.
+OF_STUDIES = frozenset({"forgetting", "landscape", "lr_range"})
+
+__all__ = ["MEASURES", "OF_STUDIES", "UNTRAINED", "MeasureFunction", "Measured", "Subject"]

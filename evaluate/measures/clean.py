@@ -14,12 +14,14 @@ from evaluate.training.train import outputs, score
 def clean(subject: Subject, options: Mapping[str, Any], rng: np.random.Generator) -> Measured:
     """Return `test_accuracy` (a fraction) and `test_loss` (mean cross-entropy, nats), over all and by class.
 
-    Of a class, they are `test_accuracy[NAME]` and `test_loss[NAME]`. Option `split`: `test`, or another split,
-    whose name is then in the place of `test`.
+    Of a class, they are `test_accuracy[NAME]` and `test_loss[NAME]`. Of a regression there is `test_loss` alone, the
+    mean power of the error. Option `split`: `test`, or another split, whose name is then in the place of `test`.
     """
     split = str(options.get("split", "test"))
     images = subject.images.of(split)
     metrics = {f"{split}_{name}": value for name, value in score(subject.network, images, subject.numerics).items()}
+    if images.power is not None:
+        return Measured(metrics)
     classes, correct, losses = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
     for logits, y in outputs(subject.network, images, subject.numerics):
         classes.append(y)

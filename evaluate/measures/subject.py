@@ -19,6 +19,7 @@ class Subject:
     images: OnDevice  #: `images.of("test")`, on the same device
     numerics: Numerics
     folder: Path  #: where artifacts go, and checkpoints of a measure that trains
+    source: Path = Path()  #: model folder of the trained network
     stop_file: Path | None = None  #: when it exists, a measure that trains stops after the epoch's checkpoint
 
 

@@ -16,9 +16,10 @@ def chunk_of(model: Model, recipe: Recipe) -> int | None:
     At most so many are scored at once, too. None means a whole batch, and as many as are scored without a limit.
     Raises MemoryError where not even a single group fits.
     """
-    limit, groups = recipe.memory_limit * 2**20, recipe.batch_size // recipe.group
+    limit = recipe.memory_limit * 2**20
     if not limit or predicted_bytes(model, recipe) <= limit:
         return None
+    groups = recipe.batch_size // recipe.group
     sizes = list(dict.fromkeys(-(-groups // chunks) * recipe.group for chunks in range(1, groups + 1)))
     place = bisect_left(sizes, True, key=lambda size: predicted_bytes(model, recipe, size) <= limit)
     if place < len(sizes):

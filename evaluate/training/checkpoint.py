@@ -3,8 +3,9 @@
     MODEL/best.safetensors   weights of the best validation epoch
     MODEL/last.safetensors   weights and optimizer state of the last epoch, and all that training needs
                              to go on from there
+    MODEL/epoch-0004.safetensors  weights of that epoch, where those of epochs are kept; 0: the beginning
 
-Both carry their description as JSON in the file's header, so that a file is whole or absent.
+All carry their description as JSON in the file's header, so that a file is whole or absent.
 """
 
 import json
@@ -20,7 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.errors import BadInput
-from evaluate.files import BEST, LAST, discard_drafts, write_atomically
+from evaluate.files import BEST, LAST, discard_drafts, epoch_file, kept_epochs, write_atomically
 
 _OPTIMIZER = "optimizer/"  # prefix of the optimizer's tensors beside the network's own names
 _TYPES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64"}  # of the tensors of networks and optimizers
@@ -32,10 +33,11 @@ def write_weights(path: Path, network: nn.Module, description: dict[str, Any]) -
 
     A power cut may take them until they are synced (evaluate/files.py), which the store does with a result.
     """
-    _write(path, network.state_dict(), description)
+    write_tensors(path, network.state_dict(), description)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write `tensors` by name with `description` (JSON-able), as `write_weights` does those of a network."""
     write_atomically(path, _parts(tensors, {"description": json.dumps(description)}), durable=False)
 
 
@@ -110,12 +112,15 @@ class Interrupted(Exception):
 class ModelFolder:
     """The folder of one model while it is trained: checkpoints, curve and log."""
 
-    def __init__(self, path: Path, about: dict[str, Any], stop_file: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, about: dict[str, Any], stop_file: Path | None = None, keep_epochs: int = 0
+    ) -> None:
         """Use `path`, an existing folder; `about` goes into every checkpoint's description.
 
-        Where `about` has a `job`, checkpoints of a job that differs in what decides the outcome are not used.
+        Where `about` has a `job`, checkpoints of a job that differs in what decides the outcome are not used. The
+        weights of every `keep_epochs`th epoch stay, and those that it begins with; none where that is 0.
         """
-        self.path, self.about, self.stop_file = path, about, stop_file
+        self.path, self.about, self.stop_file, self.keep_epochs = path, about, stop_file, keep_epochs
         self.stretches: list[dict[str, Any]] = []  #: of epochs: `from`, `to`, and the `numerics` they ran with
 
     def log(self, text: str) -> Path:
@@ -138,6 +143,7 @@ class ModelFolder:
                 aside = path.rename(path.with_name(f"{path.name}-was-a-folder"))
                 self.log(f"{path}: was a folder, where a checkpoint belongs; it is now {aside.name}")
         if not (self.path / LAST).exists():
+            self._forget_epochs()
             return
         try:
             for name in (BEST, LAST):
@@ -146,6 +152,12 @@ class ModelFolder:
         except BadInput as error:
             self.log(f"training starts over: {error}")
             (self.path / LAST).unlink()
+            self._forget_epochs()
+
+    def _forget_epochs(self) -> None:
+        """Remove the weights of epochs: a training that starts over keeps its own."""
+        for path in kept_epochs(self.path).values():
+            path.unlink()
 
     def _refuse_foreign(self, name: str, description: dict[str, Any]) -> None:
         if "job" not in self.about:
@@ -159,6 +171,7 @@ class ModelFolder:
     def resume(self, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler) -> list[dict[str, float]]:
         """Load the last epoch's state, where there is one, and return the curve so far."""
         if not (self.path / LAST).exists():
+            self._keep_epoch(0, network.state_dict(), self.about)
             return []
         description = read_weights(self.path / LAST, network, optimizer)
         state = description["scheduler"]
@@ -182,20 +195,21 @@ class ModelFolder:
     ) -> None:
         """Checkpoint the epoch that ends `curve`; `best` says that it validates best so far.
 
-        The best weights go first: were the process to end in between, the epoch is trained again,
+        The last weights go last: were the process to end in between, the epoch is trained again,
         to the same weights. Raises Interrupted, once all is written, when the stop file is there.
         """
         self._extend_stretches(len(curve))
         about = self.about | {"epoch": len(curve), "metrics": curve[-1], "stretches": self.stretches}
         weights = network.state_dict()
+        self._keep_epoch(len(curve), weights, about)
         if best:
-            _write(self.path / BEST, weights, about)
+            write_tensors(self.path / BEST, weights, about)
         state = optimizer.state_dict()
         named = [
             (f"{_OPTIMIZER}{n}/{name}", value) for n, own in state["state"].items() for name, value in own.items()
         ]
         about |= {"scheduler": scheduler.state_dict(), "param_groups": state["param_groups"], "curve": curve}
-        _write(self.path / LAST, weights | dict(named), about)
+        write_tensors(self.path / LAST, weights | dict(named), about)
         if len(curve) == 1:
             self._begin_table(curve)
         else:
@@ -203,6 +217,10 @@ class ModelFolder:
                 file.write(_line(curve[-1]) + "\n")
         if self.stop_file is not None and self.stop_file.exists():
             raise Interrupted
+
+    def _keep_epoch(self, epoch: int, weights: dict[str, Tensor], about: dict[str, Any]) -> None:
+        if self.keep_epochs and epoch % self.keep_epochs == 0:
+            write_tensors(self.path / epoch_file(epoch), weights, about | {"epoch": epoch})
 
     def _extend_stretches(self, epoch: int) -> None:
         numerics = self.about.get("numerics", {})

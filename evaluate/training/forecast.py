@@ -102,6 +102,10 @@ class _Trial:
                 return
 
 
-def forecast_bytes(model: Model, recipe: Recipe) -> int:
-    """Return the bytes of a model's checkpoints: best weights, last weights, optimizer state."""
-    return 4 * model.params * (2 + OPTIMIZER_COPIES[recipe.optimizer])
+def forecast_bytes(model: Model, recipe: Recipe, keep_epochs: int = 0) -> int:
+    """Return the bytes of a model's checkpoints: best weights, last weights, optimizer state.
+
+    And those of every `keep_epochs`th epoch and of the beginning, unless it is 0.
+    """
+    kept = 1 + recipe.epochs // keep_epochs if keep_epochs else 0
+    return 4 * model.params * (2 + OPTIMIZER_COPIES[recipe.optimizer] + kept)

@@ -13,23 +13,28 @@ _INITIALISERS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier_normal": nn.init.xavier_normal_,
     "xavier_uniform": nn.init.xavier_uniform_,
     "orthogonal": nn.init.orthogonal_,
+    "fan_in": lambda weight: nn.init.uniform_(weight, -1 / weight[0].numel(), 1 / weight[0].numel()),
+    "depth_scaled": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # before it is scaled
     "dirac": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # before it passes on
 }
 
 
-def initialise(network: nn.Module, name: str) -> None:
+def initialise(network: nn.Module, name: str, beta: float = 0.5) -> None:
     """Initialise convolution and linear weights of `network` in place, biases with zero.
 
-    `name` is one of `job.INITIALISATIONS`; `default` leaves torch's own. Batch normalisation keeps
-    scale 1 and shift 0, unless `dirac` says otherwise. Draws from torch's global random state.
+    `name` is one of `job.INITIALISATIONS`; `default` leaves torch's own, `fan_in` draws from U[-1/n, 1/n] for a
+    weight that n inputs reach, `depth_scaled` multiplies Kaiming's by L^-`beta`, of L layers. Batch normalisation
+    keeps scale 1 and shift 0, unless `dirac` says otherwise. Draws from torch's global random state.
     """
     if name == "default":
         return
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            _INITIALISERS[name](module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for module in layers:
+        _INITIALISERS[name](module.weight)
+        if name == "depth_scaled":
+            module.weight.data *= len(layers) ** -beta
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     if name == "dirac":
         _pass_on(network)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class Sparing:
         self._group = group
         modules = list(network.modules())
         self._norms = [module for module in modules if group and isinstance(module, nn.BatchNorm2d)]
+        self._drops = [module for module in modules if group and isinstance(module, nn.Dropout)]
         nodes = [module for module in modules if twice and isinstance(module, NodeModule)]
         self._nodes = [node for node in nodes if any(True for _ in node.parameters())]
         self._seen = dict[nn.BatchNorm2d, list[tuple[Tensor, Tensor]]]()
@@ -42,6 +43,8 @@ class Sparing:
         self._seen.clear()
         for norm in self._norms:
             vars(norm)["forward"] = partial(self._by_group, norm, norm.forward)
+        for drop in self._drops:
+            vars(drop)["forward"] = partial(self._drop_by_group, drop.forward)
         for node in self._nodes:
             vars(node)["forward"] = partial(self._twice, node, node.forward)
         return self
@@ -50,7 +53,7 @@ class Sparing:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Give the modules their own ways back."""
-        for module in (*self._norms, *self._nodes):
+        for module in (*self._norms, *self._drops, *self._nodes):
             del vars(module)["forward"]
 
     @torch.no_grad()
@@ -76,6 +79,10 @@ class Sparing:
             if not self._again:
                 self._seen.setdefault(norm, []).append((mean, variance))
         return normal[0] if len(normal) == 1 else torch.cat(normal)
+
+    def _drop_by_group(self, whole: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Drop of each ghost group by itself, so that what is drawn for it is the same whatever the chunks."""
+        return torch.cat([whole(group) for group in x.split(cast(int, self._group))])
 
     def _twice(self, node: nn.Module, forward: Callable[..., Tensor], *maps: Tensor) -> Tensor:
         """Run `forward`, a node's, now and again on the way back. Nodes draw nothing: no random state is kept."""

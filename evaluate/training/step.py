@@ -6,12 +6,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from cgp.errors import BadInput
+from cgp.residual_network import ResidualNetwork
 from evaluate.devices.numerics import Numerics
 from evaluate.job import Recipe
+from evaluate.training.criterion import Criterion, CrossEntropy
 from evaluate.training.sparing import Sparing
 
 WARM_UP = 3  # steps before the capture, in which libraries settle their memory and the optimizer its state
@@ -25,8 +26,12 @@ class Step:
         self.network, self.optimizer, self.recipe, self.numerics = network, optimizer, recipe, numerics
         self.chunk: int | None = None  #: images that go through the network at once; None: the whole batch
         self._sparing = Sparing(network, recipe.ghosts, recipe.checkpoint_activations)
+        self.criterion: Criterion = CrossEntropy(recipe.label_smoothing)  #: another one for values instead of labels
         self._loss = torch.zeros((), device=numerics.device)
         self._correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
+        self._slopes: Tensor | None = None  # what the squares of the loss's slopes add up to, where that is recorded
+        if isinstance(network, ResidualNetwork):
+            self._slopes = torch.zeros((), dtype=torch.float64, device=numerics.device)
         self._scaler = numerics.scaler()
         if self._scaler.is_enabled():
             _begin_momentum(optimizer)
@@ -35,10 +40,12 @@ class Step:
         """Begin an epoch: forget the sums, and the scale of the loss, so that a resumed training ends the same."""
         self._loss.zero_()
         self._correct.zero_()
+        if self._slopes is not None:
+            self._slopes.zero_()
         self._scaler = self.numerics.scaler()
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
-        """Learn from images `x` (batch, channels, height, width) and labels `y` (batch,)."""
+        """Learn from images `x` (batch, channels, height, width) and labels or values `y`."""
         self.optimizer.zero_grad()  # first: gradients of the last step would lie beside all maps of this one
         with self._sparing:
             size = self.chunk or len(x)
@@ -52,14 +59,27 @@ class Step:
         """Go there and back with a part of the batch, that `share` of it."""
         with self.numerics.autocast():
             logits = self.network(x)
-        loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing) * share
+        loss = self.criterion.loss(logits.float(), y) * share
         self._scaler.scale(loss).backward()
         self._loss += loss.detach()
-        self._correct += (logits.detach().argmax(1) == y).sum()
+        if self.criterion.classifies:
+            self._correct += (logits.detach().argmax(1) == y).sum()
+        if self._slopes is not None:
+            self._slopes += self.criterion.slopes(logits.detach().float(), y).double().square().sum()
 
     def sums(self) -> tuple[float, int]:
-        """Return the losses of the epoch's steps, summed, and how many images were right; waits for the device."""
+        """Return the losses of the epoch's steps, summed, and how many images were right; waits for the device.
+
+        Of a regression none is right.
+        """
         return float(self._loss), int(self._correct)
+
+    def slopes(self, images: int) -> dict[str, float]:
+        """Return `omega` of a residual MLP in an epoch of so many images, of another network nothing.
+
+        That is the mean, over the images, of the squared norm of the gradient of an image's loss by its outputs.
+        """
+        return {} if self._slopes is None else {"omega": float(self._slopes) / images}
 
 
 def _begin_momentum(optimizer: Optimizer) -> None:

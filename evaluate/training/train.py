@@ -6,24 +6,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim import lr_scheduler as schedules
 from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.model import Model
-from cgp.network import build
+from cgp.network import Network, build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.job import Recipe
 from evaluate.training.activations import recorder
 from evaluate.training.checkpoint import ModelFolder
+from evaluate.training.criterion import criterion_of
 from evaluate.training.initialise import initialise
+from evaluate.training.limit import regularity, set_rate
 from evaluate.training.step import make_step
 
 Row = dict[str, float]
+_DROPS = 2  # kind of random stream, beside those of evaluate/data/images.py
 
 
 class Diverged(ArithmeticError):
@@ -40,13 +43,16 @@ class Setting:
     until: int | None = None  #: epoch after which to pause; None: train to the end
     backbone_rate: float = 1.0  #: learning rate of all but the head, as a share of the recipe's
     chunk: int | None = None  #: images that go through the network at once; None: the whole batch
+    chance: float = 0.0  #: accuracy of guessing, by which a training is abandoned
 
 
 def fresh_network(model: Model, setting: Setting) -> nn.Module:
     """Return the network of `model` on its device, initialised by recipe and seed alone."""
     torch.default_generator.manual_seed(setting.seed)  # the CPU's alone: the network is made there
     network = build(model)
-    initialise(network, setting.recipe.init)
+    initialise(network, setting.recipe.init, setting.recipe.init_beta)
+    if isinstance(network, Network):
+        network.head_drop.p = setting.recipe.dropout
     return setting.numerics.place(network)
 
 
@@ -66,13 +72,17 @@ def train(
     scheduler = make_schedule(optimizer, recipe, steps)
     step = make_step(network, optimizer, recipe, setting.numerics)
     step.chunk = setting.chunk
+    step.criterion = criterion_of(images.power, recipe.label_smoothing)
     curve = folder.resume(network, optimizer, scheduler)
     watching = recorder(network, images, validation, setting.numerics, folder) if recipe.record else None
 
-    while len(curve) < (setting.until or recipe.epochs) and not out_of_patience(curve, recipe.patience):
+    while len(curve) < (setting.until or recipe.epochs) and not ended_early(curve, setting):
         started = time.perf_counter()
-        row: Row = {"epoch": len(curve) + 1, "lr": float(scheduler.get_last_lr()[-1])}
+        set_rate(optimizer, network, recipe, curve)
+        row: Row = {"epoch": len(curve) + 1, "lr": float(optimizer.param_groups[-1]["lr"])}
         step.begin()
+        if recipe.dropout:
+            _seed_dropout(setting.seed, len(curve))
         _to_training(network)
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
             step(x, y)
@@ -80,7 +90,9 @@ def train(
 
         loss, correct = step.sums()
         row["train_loss"] = loss / steps
-        row["train_accuracy"] = correct / (steps * batch)
+        if step.criterion.classifies:
+            row["train_accuracy"] = correct / (steps * batch)
+        row |= step.slopes(steps * batch) | regularity(network)
         if validation is not None:
             row |= {f"val_{name}": value for name, value in score(network, validation, setting.numerics).items()}
         row["seconds"] = time.perf_counter() - started
@@ -93,6 +105,12 @@ def train(
     return curve
 
 
+def _seed_dropout(seed: int, epoch: int) -> None:
+    """Let what an epoch drops come from (seed, epoch), so that an interrupted training ends in the same weights."""
+    state = np.random.SeedSequence([seed, _DROPS, epoch]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0] >> 1))
+
+
 def _to_training(network: nn.Module) -> None:
     """Put `network` in training mode, but for batch normalisation that is frozen: that keeps its statistics."""
     network.train()
@@ -103,13 +121,19 @@ def _to_training(network: nn.Module) -> None:
 
 @torch.no_grad()
 def score(network: nn.Module, images: Images, numerics: Numerics) -> dict[str, float]:
-    """Return `accuracy` (fraction) and `loss` (mean cross-entropy) of `network` on all `images`."""
+    """Return `accuracy` (fraction) and `loss` (mean cross-entropy) of `network` on all `images`.
+
+    Of a regression there is no accuracy, and the loss is the mean power of the error.
+    """
+    criterion = criterion_of(images.power)
     correct = torch.zeros((), dtype=torch.int64, device=images.labels.device)
     total = torch.zeros((), dtype=torch.float64, device=images.labels.device)
     for logits, y in outputs(network, images, numerics):
-        correct += (logits.argmax(1) == y).sum()
-        total += functional.cross_entropy(logits.float(), y, reduction="sum")
-    return {"accuracy": int(correct) / len(images), "loss": float(total) / len(images)}
+        if criterion.classifies:
+            correct += (logits.argmax(1) == y).sum()
+        total += criterion.loss(logits.float(), y, "sum")
+    accuracy = {"accuracy": int(correct) / len(images)} if criterion.classifies else {}
+    return accuracy | {"loss": float(total) / len(images)}
 
 
 @torch.no_grad()
@@ -127,11 +151,23 @@ def outputs(network: nn.Module, images: Images, numerics: Numerics) -> Iterator[
 def best_epoch(curve: list[Row]) -> Row:
     """Return the row with the highest validation accuracy, the lower loss breaking ties.
 
-    Without validation that is the last row.
+    Of a regression it is the row with the lowest loss. Without validation that is the last row.
     """
-    if "val_accuracy" not in curve[-1]:
+    if "val_loss" not in curve[-1]:
         return curve[-1]
-    return max(curve, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    return max(curve, key=lambda row: (row.get("val_accuracy", 0.0), -row["val_loss"]))
+
+
+def ended_early(curve: list[Row], setting: Setting) -> bool:
+    """Whether the recipe ends a training here, before its last epoch: out of patience, or abandoned."""
+    return out_of_patience(curve, setting.recipe.patience) or abandoned(curve, setting.recipe.abandon, setting.chance)
+
+
+def abandoned(curve: list[Row], epochs: int, chance: float) -> bool:
+    """Whether no epoch of `epochs` or more validates at twice `chance`; never with 0, nor without validation."""
+    if not epochs or len(curve) < epochs or "val_accuracy" not in curve[-1]:
+        return False
+    return best_epoch(curve)["val_accuracy"] < 2 * chance
 
 
 def out_of_patience(curve: list[Row], patience: int) -> bool:
@@ -164,7 +200,10 @@ def make_optimizer(network: nn.Module, recipe: Recipe, backbone_rate: float = 1.
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """Return the recipe's schedule, stepped after each of `steps` batches of an epoch."""
+    """Return the recipe's schedule, stepped after each of `steps` batches of an epoch.
+
+    Of `variation` it keeps the rate that each epoch is given (evaluate/training/limit.py).
+    """
     total = recipe.epochs * steps
     if recipe.schedule == "onecycle":
         rates = [group["lr"] for group in optimizer.param_groups]

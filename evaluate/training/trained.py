@@ -39,7 +39,8 @@ def carry_out(task: Train, setting: Setting, images: OnDevice, folder: ModelFold
     if not task.polish:
         curve = train(network, images.of("train"), images.of("validation"), setting, folder)
         best = best_epoch(curve)
-        return Trained(network, curve, {name: best[name] for name in ("val_accuracy", "val_loss")}, share)
+        scores: dict[str, float] = {name: best[name] for name in ("val_accuracy", "val_loss") if name in best}
+        return Trained(network, curve, scores, share)
     curve = train(network, images.of("train", "validation"), None, setting, folder)
     plain = fresh_network(task.model, setting)  # a compiled one would be compiled again, for other batch sizes
     plain.load_state_dict(network.state_dict())

@@ -35,14 +35,15 @@ def confirmed(run: Run, top: int) -> pd.DataFrame:
     """One row per confirmed model of the best `top`, best first by the search.
 
     Columns: id, depth, params, val_accuracy (of the search), mean, sd (of a sample; empty for one seed), seeds (how
-    many ended ok), rank (by `mean`, from 1).
+    many ended ok), rank (by `mean`, from 1). Of a regression it is val_loss, and lower is better.
     """
+    score = "val_loss" if run.regression else "val_accuracy"
     again = run.models[(run.models["stage"] == STAGE) & (run.models["status"] == "ok")]
-    found = again.groupby("parent")["val_accuracy"].agg(["mean", "std", "count"])
-    table = winners(run, top)[["id", "depth", "params", "val_accuracy"]]
+    found = again.groupby("parent")[score].agg(["mean", "std", "count"])
+    table = winners(run, top)[["id", "depth", "params", score]]
     table = table.join(found.set_axis(["mean", "sd", "seeds"], axis=1), on="id").dropna(subset="mean")
     table["seeds"] = table["seeds"].astype("int64")
-    table["rank"] = table["mean"].rank(ascending=False, method="min").astype("int64")
+    table["rank"] = table["mean"].rank(ascending=run.regression, method="min").astype("int64")
     return table.reset_index(drop=True)
 
 
@@ -102,6 +103,6 @@ def _verdict(table: pd.DataFrame) -> str:
     if len(table) < 2:
         return "one model has no order"
     if list(table["rank"]) == sorted(table["rank"]):
-        return f"the order holds: the mean accuracies of the {len(table)} are in the order of the search"
-    best = table.sort_values("mean")["id"].iloc[-1]
-    return f"the order does not hold: the highest mean is that of {best}, the search has {table['id'][0]} first"
+        return f"the order holds: the mean scores of the {len(table)} are in the order of the search"
+    best = table.sort_values("rank")["id"].iloc[0]
+    return f"the order does not hold: the best mean is that of {best}, the search has {table['id'][0]} first"

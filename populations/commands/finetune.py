@@ -19,7 +19,8 @@ from populations.terminal.screen import Screen
 
 def finetune_model(arguments: argparse.Namespace) -> int:
     """Train a model on, and return 0: done, or 130: stopped."""
-    model = load(arguments.run).model(arguments.model)
+    run = load(arguments.run)
+    model = run.model(arguments.model)
     weights = model.folder / BEST
     if not weights.exists():
         status = model.result.status if model.result else "open"
@@ -30,6 +31,7 @@ def finetune_model(arguments: argparse.Namespace) -> int:
     height, width = model.model.image[1:]
     if given["dataset"].startswith("folder:") and height == width:
         given.setdefault("image_size", height)
+    given.setdefault("preprocess", run.config.get("preprocess", "standard"))
     if given.get("executor", "local") == "local":
         given.setdefault("workers", 1)  # there is one network
     config = parse(["--weights", str(weights), *words_of(given)])

@@ -71,6 +71,8 @@ def show_models(arguments: argparse.Namespace) -> int:
     if arguments.format == "table":
         shown = dict.fromkeys((*SHORT, *goals, *([arguments.sort] if arguments.sort else [])))
         plain = (table["stage"] == SEARCH).all() and arguments.sort != "stage"
+        if run.regression:
+            shown = {"val_loss" if name == "val_accuracy" else name: None for name in shown}
         table = table[[name for name in shown if name in table and not (plain and name == "stage")]]
     print_table(table, arguments.format, [name for name in SPARE if name not in (arguments.sort, *goals)])
     return 0

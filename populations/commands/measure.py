@@ -12,6 +12,7 @@ from populations.reading.frame import Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, session_flags
 from populations.setup.config import Config
+from populations.terminal.programs import studies_command
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
 
@@ -55,11 +56,14 @@ def measured(run: Run, name: str, models: list[str]) -> pd.DataFrame:
 
 def measure_models(arguments: argparse.Namespace) -> int:
     """Measure models and show the numbers; 0: done, 1: a measurement failed, 130: stopped."""
-    from evaluate.measures import MEASURES  # imports torch
+    from evaluate.measures import MEASURES, OF_STUDIES  # imports torch
 
-    if arguments.measure not in MEASURES:
-        hint = did_you_mean(arguments.measure, MEASURES)
-        raise BadInput(f"--measure: unknown {arguments.measure!r}{hint}; one of {', '.join(MEASURES)}")
+    name, known = arguments.measure, [measure for measure in MEASURES if measure not in OF_STUDIES]
+    if name in OF_STUDIES:
+        study = f"{studies_command()} {name.replace('_', '-')} {arguments.run}"
+        raise BadInput(f"--measure: {name} is asked for by its study; expected: {study}")
+    if name not in known:
+        raise BadInput(f"--measure: unknown {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}")
     models = arguments.models or ["best"]
     screen = Screen(aside=arguments.format != "table")
     wanted: list[Wanted] = [(model, {}) for model in models]

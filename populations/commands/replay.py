@@ -3,6 +3,7 @@
 import argparse
 
 from cgp.errors import BadInput
+from cgp.residual_mlp import ResidualMLP
 from evaluate.data.splits import load as load_data
 from evaluate.job import IMPORTED, recipe
 from evaluate.training.train import Diverged
@@ -93,6 +94,8 @@ def _take_images_from(run: Run, moved: dict[str, str]) -> None:
 def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> int:
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     chosen = recipe(arguments.recipe, **changes)
+    if chosen.schedule == "variation" and not isinstance(model.model, ResidualMLP):
+        raise BadInput(f"--recipe {chosen.name}: its rate follows from the weights of residual MLPs; choose another")
     if model.key.stage == IMPORTED:
         _refuse_other_sizes(run, model)
     else:
@@ -106,10 +109,14 @@ def _polish(run: Run, model: RecordedModel, arguments: argparse.Namespace) -> in
         print("stopped; the same command goes on")
         return 130
     found = polished.scored.metrics
-    said = f"accuracy {found['test_accuracy']:.4f}, loss {found['test_loss']:.4f}"
+    said = _said({name.removeprefix("test_"): value for name, value in found.items()})
     print(f"TEST {said} (test images, scored once at the end)")
     print(f"weights: {polished.folder}")
     return 0
+
+
+def _said(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 def _refuse_other_sizes(run: Run, model: RecordedModel) -> None:
@@ -124,7 +131,7 @@ def _refuse_other_sizes(run: Run, model: RecordedModel) -> None:
 
 def _test(run: Run, model: RecordedModel) -> None:
     found = replay.test_score(run, model)
-    print(f"TEST accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f} (test images; selection never saw them)")
+    print(f"TEST {_said(found)} (test images; selection never saw them)")
     try:
         lock = Lock(run.folder)
     except (BadInput, OSError) as error:

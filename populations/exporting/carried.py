@@ -10,8 +10,9 @@ from cgp.errors import BadInput
 from cgp.graph import Graph
 from cgp.network import build
 from evaluate.data.preparation import Preparation
+from evaluate.data.preprocessing import prepared, read_whitening
 from evaluate.data.splits import load
-from evaluate.files import BEST
+from evaluate.files import BEST, WHITENING
 from evaluate.training.checkpoint import read_weights
 from populations.reading.frame import RecordedModel, Run
 from populations.setup.config import Config
@@ -26,6 +27,7 @@ class Carried:
     graph: Graph
     network: nn.Module  #: in evaluation mode, on the CPU
     images: Preparation
+    whitening: Tensor | None = None  #: of the images, see `evaluate.data.preprocessing.whitening_of`
 
     @property
     def about(self) -> dict[str, Any]:
@@ -35,14 +37,14 @@ class Carried:
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return images as the network reads them, from uint8 pixels (batch, channels, height, width)."""
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.images.mean, self.images.std))
-        return (pixels.float() - mean) / std
+        return prepared(pixels, mean, std, self.images.preprocess, self.whitening)
 
 
 def carried(run: Run, model: RecordedModel) -> Carried:
     """Return the network of `model` with its best weights.
 
     Raises BadInput where it is no graph or has no weights, and where nothing says any more how its images were
-    prepared.
+    prepared, or what whitens them is gone.
     """
     graph = graph_of(model)
     path = model.folder / BEST
@@ -50,7 +52,9 @@ def carried(run: Run, model: RecordedModel) -> Carried:
         raise BadInput(f"model {model.id}: {_why_no_weights(run, model)}")
     network = build(graph)
     description = read_weights(path, network)
-    return Carried(model.id, graph, network.eval(), _preparation(run, model, description))
+    images = _preparation(run, model, description)
+    whitening = read_whitening(run.folder / WHITENING) if images.whitened else None
+    return Carried(model.id, graph, network.eval(), images, whitening)
 
 
 def graph_of(model: RecordedModel) -> Graph:

@@ -58,4 +58,5 @@ def _described(images: Preparation) -> dict[str, Any]:
         "crop_pct": 1.0,
         "crop_mode": "center",
         "label_names": images.classes,
+        **({} if images.preprocess == "standard" else {"preprocess": images.preprocess}),
     }

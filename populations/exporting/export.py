@@ -51,8 +51,14 @@ def _is_export(out: Path, format: Format) -> bool:
 def export(carried: Carried, format: Format, out: Path) -> float:
     """Write `carried` to `out`, in the place of what is there, and return the largest difference of a logit.
 
-    Raises BadInput, and leaves `out` as it was, where that is above `LIMIT`, or where `out` cannot be written.
+    Raises BadInput, and leaves `out` as it was, where that is above `LIMIT`, where `out` cannot be written, and where
+    the format cannot carry what whitens the images.
     """
+    if carried.whitening is not None and not format.whitens:
+        raise BadInput(
+            f"--out {out}: the images are whitened (--preprocess {carried.images.preprocess}), and this format "
+            "cannot carry the matrix; expected --format source"
+        )
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
             draft = Path(beside) / f"network{format.suffix}"

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from cgp.graph import Graph
 from cgp.network import build
-from evaluate.training.checkpoint import read_tensors, write_weights
+from evaluate.training.checkpoint import read_tensors, write_tensors, write_weights
 from populations.exporting.carried import Carried
-from populations.exporting.standalone import MODEL, WEIGHTS, standalone
+from populations.exporting.standalone import MODEL, WEIGHTS, WHITENING, standalone
 
 Classify = Callable[[Tensor], Tensor]  #: from normalised images (batch, channels, height, width) to logits
 
@@ -32,12 +32,15 @@ class Format:
     files: tuple[str, ...] = ()  #: what is in the folder that it is; empty where it is a file
     packages: tuple[str, ...] = ()  #: that it needs beside the core's
     extra: str = ""  #: of setup.cfg, which installs them
+    whitens: bool = False  #: whether it carries what whitens the images
 
 
 def _write_source(carried: Carried, path: Path) -> None:
     path.mkdir()
     (path / MODEL).write_text(standalone(carried), encoding="utf-8")
     write_weights(path / WEIGHTS, carried.network, carried.about)
+    if carried.whitening is not None:
+        write_tensors(path / WHITENING, {"whitening": carried.whitening}, {"model": carried.id})
 
 
 def _load_source(path: Path) -> Classify:
@@ -100,7 +103,7 @@ def _load_weights(path: Path) -> Classify:
 _ONNX = ("onnx", "onnxruntime", "onnxscript")
 
 FORMATS: dict[str, Format] = {
-    "source": Format(_write_source, _load_source, files=(MODEL, WEIGHTS)),
+    "source": Format(_write_source, _load_source, files=(MODEL, WEIGHTS, WHITENING), whitens=True),
     "onnx": Format(_write_onnx, _load_onnx, ".onnx", packages=_ONNX, extra="onnx"),
     "torch-export": Format(_write_exported, _load_exported, ".pt2"),
     "safetensors": Format(_write_weights, _load_weights, ".safetensors"),

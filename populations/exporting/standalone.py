@@ -6,9 +6,11 @@ What comes from a run (the names of classes) is written as literals, so that it 
 from collections.abc import Sequence
 
 from cgp.source import IMPORTS, definition
+from evaluate.data.preparation import CONTRAST, Preparation
 from populations.exporting.carried import Carried
 
 MODEL, WEIGHTS = "model.py", "weights.safetensors"  # names of the files
+WHITENING = "whitening.safetensors"  # of what whitens the images, where it is there
 
 _HEAD = '''"""Classifies images with a network that evolution found (cgp-evolve).
 
@@ -79,8 +81,7 @@ def prepare(image: Any) -> Tensor:
     pixels = image if isinstance(image, Tensor) else _pixels(image)
     if pixels.dtype != torch.uint8 or tuple(pixels.shape) != INPUT:
         raise ValueError(f"pixels are {{pixels.dtype}} of shape {{tuple(pixels.shape)}}; expected uint8 of {{INPUT}}")
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (MEAN, STD))
-    return (pixels.float() - mean) / std
+{prepare}
 
 
 def _pixels(image: Any) -> Tensor:
@@ -105,6 +106,20 @@ if __name__ == "__main__":
 '''
 
 
+_STANDARD = """    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (MEAN, STD))
+    x = (pixels.float() - mean) / std"""
+_CONTRAST = """    x = pixels.float() - pixels.float().mean()  # its own mean and contrast, not MEAN and STD
+    x = {scale} * x / ({bias} + x.square().mean()).sqrt().clamp(min={least})"""
+_WHITENED = '''    whitening = _whitening()
+    return ((x.flatten() - whitening[0]) @ whitening[1:]).view(INPUT)
+
+
+@cache
+def _whitening() -> Tensor:
+    """Return the mean of the training images, and behind it the matrix that whitens them."""
+    return read_weights(Path(__file__).with_name({whitening!r}))["whitening"]'''
+
+
 def standalone(carried: Carried) -> str:
     """Return the source of a module with the network of `carried`, `load()` and `predict(image)`.
 
@@ -115,7 +130,13 @@ def standalone(carried: Carried) -> str:
         id=carried.id, name=MODEL, weights=WEIGHTS, files=images.files, imports=IMPORTS, input=tuple(images.shape),
         mean=list(images.mean), std=list(images.std), classes=_listed(images.classes),
     )  # fmt: skip
-    return head + definition(carried.graph) + _USE.format(weights=WEIGHTS)
+    return head + definition(carried.graph) + _USE.format(weights=WEIGHTS, prepare=_prepare(images))
+
+
+def _prepare(images: Preparation) -> str:
+    """Return the last lines of `prepare`: what is made of `pixels`."""
+    made = _CONTRAST.format(**CONTRAST._asdict()) if images.contrast else _STANDARD
+    return f"{made}\n{_WHITENED.format(whitening=WHITENING) if images.whitened else '    return x'}"
 
 
 def _listed(names: Sequence[str]) -> str:

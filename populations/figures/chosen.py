@@ -16,7 +16,7 @@ Runs = Mapping[str, Run]
 def named(folders: Iterable[Path]) -> dict[str, Run]:
     """Open the runs in `folders`, each named by as much of the end of its path as tells it from the others.
 
-    Raises BadInput for one that is given twice, for what is no run, and for a run without models.
+    Raises BadInput for one that is given twice, for what is no run, for a run without models, and for a regression.
     """
     given = list(folders)
     paths = [folder.resolve() for folder in given]
@@ -27,6 +27,10 @@ def named(folders: Iterable[Path]) -> dict[str, Run]:
     for run in runs.values():
         if run.models.empty:
             raise BadInput(f"{run.folder}: has no models yet; expected a run that has begun, try again later")
+        if run.regression:
+            raise BadInput(
+                f"{run.folder}: a regression, without the accuracies that figures are of; see: studies limit"
+            )
     return runs
 
 
@@ -52,7 +56,7 @@ def scored(run: Run) -> pd.DataFrame:
     Pruned ones have no final score, and those of a last ranking were trained in another way.
     """
     models = run.models
-    kept = (models["stage"] == SEARCH) & (models["status"] == "ok") & models["val_accuracy"].notna()
+    kept = (models["stage"] == SEARCH) & (models["status"] == "ok") & models["val_loss"].notna()
     return models[kept]
 
 

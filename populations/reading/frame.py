@@ -14,6 +14,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.model import Model, model_from_json
+from evaluate.data.synthetic import SYNTHETIC
 from evaluate.job import FINAL, POLISH, SEARCH, Goal, Key, Result
 from evaluate.metrics import METRICS, goals_of, known_objectives, measured_by, objectives
 from populations.front import Front
@@ -22,7 +23,7 @@ from populations.reading.studied import study
 from populations.run_folder.folder import read_json
 from populations.run_folder.journal import LAST_ATTEMPT, Journal
 from populations.run_folder.lock import is_held
-from populations.setup.recorded import networks_of, require
+from populations.setup.recorded import IMPORTED_FROM, networks_of, require
 
 _TEST = "test_accuracy"
 _MEASURED = {metric.name for metric in METRICS.values() if metric.by}  # a column where the objectives ask for it
@@ -119,6 +120,11 @@ class Run:
     def models(self) -> pd.DataFrame:
         """One row per job: see `populations.reading.columns`; `test_accuracy` where a test was asked for."""
         return self._columns.table(self._journal.tuples(self._columns.query + _IN_ORDER))
+
+    @property
+    def regression(self) -> bool:
+        """Whether its networks tell values: they have losses and no accuracies."""
+        return str(self.config.get("dataset")).partition(":")[0] in SYNTHETIC
 
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""
@@ -284,9 +290,14 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`."""
+        """`running` while a process searches here, `finished` when all that was asked for is done, else `stopped`.
+
+        Of networks of another program nothing was asked: `imported`.
+        """
         if is_held(self.folder):
             return "running"
+        if IMPORTED_FROM in self.config:
+            return "imported"
         afterwards = bool(self.config.get("inherit")) + bool(self.config.get("confirm"))
         wanted = self.config.get("generations", 0) + afterwards
         done = len(self._journal.tuples("select generation from generations"))

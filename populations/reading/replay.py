@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cgp.errors import BadInput
 from evaluate.data.images import OnDevice
+from evaluate.data.preprocessing import as_in_run
 from evaluate.data.splits import load
 from evaluate.devices.place import settle_process
 from evaluate.files import BEST, LAST
@@ -128,7 +129,7 @@ def _ready(run: Run, model: RecordedModel) -> tuple[Job, Setting, OnDevice]:
     job = recorded_job(run, model)
     on_gpu = model.scored.numerics.get("device") == "cuda" and torch.cuda.is_available()
     place = settle_process("cuda" if on_gpu else "cpu")
-    return job, setting_of(job, place), OnDevice(load(job.train.data), place.kind)
+    return job, setting_of(job, place), OnDevice(as_in_run(load(job.train.data), run.folder), place.kind)
 
 
 def _score(job: Job, setting: Setting, images: OnDevice, split: str) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from evaluate.files import BEST, LAST, draft_of
+from evaluate.files import BEST, LAST, draft_of, kept_epochs
 
 KEPT = ("all", "best", "pareto")  #: whose weights may stay: every model's, the best one's, those of the front
 
@@ -36,7 +36,8 @@ class Retention:
         if self._keep != "all":
             staying = {identity, *front} if self._keep == "pareto" else {identity}
             for other in (self._superseded | self._staying) - staying:
-                for name in (BEST, LAST):
-                    (self._folder / "models" / other / name).unlink(missing_ok=True)
+                folder = self._folder / "models" / other
+                for path in (folder / BEST, folder / LAST, *kept_epochs(folder).values()):
+                    path.unlink(missing_ok=True)
             self._staying = staying
         self._superseded.clear()

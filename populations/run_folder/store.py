@@ -8,23 +8,26 @@ snapshots/gen_0007.csv    a generation's population, derived from the journal
 models/ID/                one per job: genome.json, weights, curve.csv, log.txt
 best -> models/ID         always current
 start.safetensors         what a network began with that was trained before
+whitening.npy             what whitens the images, where --preprocess asks for it
 lock, stop                who drives the run; present while it is asked to stop
 """
 
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cgp.errors import BadInput
 from cgp.genome import Genome
 from cgp.space import Space
-from evaluate.files import BEST, START, discard_drafts, sync, write_atomically
+from evaluate.files import BEST, START, WHITENING, discard_drafts, sync, write_atomically
 from evaluate.job import (
     FINAL,
     SEARCH,
@@ -64,6 +67,7 @@ class Plan:
     networks: str | None = None  #: what they are, where they are not of the space
     start: Weights | None = None  #: what they begin with, its file in the run folder
     goals: tuple[Goal, ...] = ()  #: what measures each network once it is trained
+    keep_epochs: int = 0  #: each training keeps the weights of every so many epochs; 0: of none
 
 
 class Store:
@@ -172,6 +176,7 @@ class Store:
             str(self.stop_file.absolute()),
             fingerprint=self.plan.fingerprint,
             stage=candidate.stage,
+            keep_epochs=plan.keep_epochs,
         )
 
     def _start(self, candidate: Candidate) -> Start:
@@ -185,6 +190,13 @@ class Store:
         """Copy `weights`, what the run's networks begin with, into its folder, unless they are there already."""
         if not (self.folder / START).exists():
             write_atomically(self.folder / START, weights.read_bytes())
+
+    def keep_whitening(self, whitening: NDArray[np.float32]) -> None:
+        """Write what whitens the images into the run's folder, unless it is there."""
+        if not (self.folder / WHITENING).exists():
+            content = io.BytesIO()
+            np.save(content, whitening)
+            write_atomically(self.folder / WHITENING, content.getvalue())
 
     def model_folder(self, identity: str) -> Path:
         """Return the folder of a model."""

@@ -13,10 +13,13 @@ from dataclasses import fields
 
 from cgp.blocks import function_set
 from cgp.errors import BadInput, did_you_mean
-from cgp.families import family_named
+from cgp.families import VGG_FEATURES, family_named
 from cgp.graph import HEADS
+from cgp.layers import Shape
+from cgp.residual_mlp import RESIDUAL_MLP, ResidualMLP
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset
+from evaluate.data.synthetic import SYNTHETIC
 from evaluate.job import DataSpec, Recipe
 from evaluate.metrics import goals_of, objectives, sealed
 from populations.run_folder.retention import KEPT
@@ -38,20 +41,25 @@ RANGES = {
     "offspring": (1, 100_000),
     "generations": (1, 1_000_000),
     "confirm": (0, 100_000),
+    "keep_epochs": (0, _MOST),
     "workers": (1, 10_000),
     "image_size": (1, 4_096),
     "train_size": (1, _MOST),
     "seed": (0, _MOST),
     "max_params": (1, _MOST),
     "max_flops": (0, _MOST),
+    "mlp_width": (1, 10_000),
 }
+_DEEPEST_MLP = 20_000  # blocks, of which each takes two kernels
 _CELLS = 20_000  # of a grid
 #: Flags that have no effect on networks which are given.
 OF_SEARCHES = (
-    *(field.name for field in fields(SpaceFlags)),
+    *(field.name for field in fields(SpaceFlags) if field.name != "norm_epsilon"),
     *("strategy", "population", "offspring", "generations", "mutation_rate"),
     *("deterministic", "racing", "rungs", "rung_score", "inherit"),
 )
+#: Flags of the one family that has any.
+OF_VGG_FEATURES = ("vgg_depth", "features_total", "exact_total", "variants")
 
 
 def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) -> None:
@@ -63,6 +71,7 @@ def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) ->
     _check_words(asked, given)
     _check_wiring(asked, typed)
     _check_given(asked, typed)
+    _check_limit(asked, typed)
     _check_beginning(asked, typed)
     _check_strategy(asked, typed)
     _check_download(asked, typed)
@@ -84,11 +93,13 @@ def check_names(asked: Flags, recipe: Recipe, data: DataSpec, given: Collection[
     goals = objectives(evolution.objectives)
     if "objectives" in given:
         sealed(goals_of(goals))
-    dataset(data)
+    _check_task(asked, recipe, data)
     if evolution.racing:
         rungs_of(evolution.rungs, recipe)
     if "momentum" in typed and recipe.optimizer != "sgd":
         raise BadInput(f"--momentum: {recipe.momentum} has no effect on --optimizer {recipe.optimizer}; leave it out")
+    if "init_beta" in typed and recipe.init != "depth_scaled":
+        raise BadInput(f"--init-beta: {recipe.init_beta} goes with --init depth_scaled, not with {recipe.init}")
 
 
 def _check_numbers(asked: Flags, given: Collection[str]) -> None:
@@ -101,6 +112,9 @@ def _check_numbers(asked: Flags, given: Collection[str]) -> None:
         if isinstance(value, int) and not lowest <= value <= most:
             expected = f"at least {lowest}" if most == _MOST and value < lowest else f"{lowest}..{most}"
             raise BadInput(f"{spelled(name)}: {value}; expected {expected}")
+    epsilon = asked.space.norm_epsilon
+    if epsilon is not None and not 0 < epsilon < 1:
+        raise BadInput(f"--norm-epsilon: {epsilon}; expected above 0 and below 1")
     rate, timeout = asked.evolution.mutation_rate, asked.resources.timeout
     if not 0 <= rate <= 1:
         raise BadInput(f"--mutation-rate: {rate}; expected 0..1")
@@ -150,11 +164,65 @@ def _check_given(asked: Flags, typed: Collection[str]) -> None:
     if family and weights:
         raise BadInput(f"--weights: {weights} goes without --family {family}; leave one out")
     given = f"--family {family}" if family else f"--weights {weights}"
-    for name in (*OF_SEARCHES, *(("confirm",) if weights else ())):
+    for name in (*OF_SEARCHES, *(("confirm", "norm_epsilon") if weights else ())):
         if (family or weights) and name in typed:
             raise BadInput(
                 f"{spelled(name)}: {asked.values[name]} has no effect on {given}, whose networks are given; "
                 "leave it out"
+            )
+
+    if family != VGG_FEATURES and (name := next((name for name in OF_VGG_FEATURES if name in typed), None)):
+        raise BadInput(
+            f"{spelled(name)}: {asked.values[name]} goes with --family {VGG_FEATURES}, which was not given"
+        )
+
+
+def depths_of(text: str) -> list[int]:
+    """Return the numbers of blocks in the value of `--mlp-depths`. Raises BadInput for anything else."""
+    numbers = [_whole_number(word.strip()) or 0 for word in text.split(",")]
+    if not all(1 <= number <= _DEEPEST_MLP for number in numbers) or len(set(numbers)) < len(numbers):
+        raise BadInput(f"--mlp-depths: {text!r}; expected different numbers, 1..{_DEEPEST_MLP:,}, with commas")
+    return numbers
+
+
+def _check_limit(asked: Flags, typed: Collection[str]) -> None:
+    """Raise BadInput for flags of residual MLPs without their family, and of others with it."""
+    family, chosen = asked.evolution.family, asked.limit
+    for name in vars(chosen):
+        if name in typed and family != RESIDUAL_MLP:
+            raise BadInput(f"{spelled(name)}: {asked.values[name]} goes with --family {RESIDUAL_MLP}; leave it out")
+    if family != RESIDUAL_MLP:
+        return
+    if "init" in typed:
+        raise BadInput(f"--init: {asked.evaluation.init} has no effect on --family {family}; expected --mlp-begins")
+    if "norm_epsilon" in typed:
+        raise BadInput(f"--norm-epsilon: has no effect on --family {family}, which does not normalise; leave it out")
+    depths_of(chosen.mlp_depths)
+    beta = 1 - chosen.mlp_alpha if chosen.mlp_beta is None else chosen.mlp_beta
+    words = (chosen.mlp_block, chosen.mlp_activation, chosen.mlp_alpha, beta, chosen.mlp_gamma, chosen.mlp_begins)
+    try:
+        ResidualMLP(1, 1, Shape(1, 1, 1), 1, *words)
+    except BadInput as error:
+        raise BadInput(f"--family {family}: {error}") from error
+
+
+def _check_task(asked: Flags, recipe: Recipe, data: DataSpec) -> None:
+    """Raise BadInput for an unknown dataset, and for what goes with residual MLPs alone, or with classes alone."""
+    evolution, regression = asked.evolution, dataset(data).regression
+    if recipe.schedule == "variation" and evolution.family != RESIDUAL_MLP:
+        raise BadInput(
+            f"--schedule variation: goes with --family {RESIDUAL_MLP}, whose weights are a path; choose another"
+        )
+    if not regression:
+        return
+    if evolution.family != RESIDUAL_MLP:
+        raise BadInput(
+            f"--dataset {data.name}: a regression, which --family {RESIDUAL_MLP} alone learns; choose images"
+        )
+    for goal in objectives(evolution.objectives):
+        if goal.by is not None or "accuracy" in goal.name:
+            raise BadInput(
+                f"--objectives: {goal.name} is of classes, and {data.name} a regression; expected val_loss"
             )
 
 
@@ -228,7 +296,8 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
 
 def _check_download(asked: Flags, typed: Collection[str]) -> None:
     images = asked.evaluation.dataset
-    if asked.evaluation.download and "download" in typed and (images == "digits" or images.startswith("folder:")):
+    here = images.partition(":")[0] in ("digits", "folder", *SYNTHETIC)
+    if asked.evaluation.download and "download" in typed and here:
         raise BadInput(
             f"--download: has no effect on --dataset {images}, whose images are here already; leave it out"
         )

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgp.families import family
+from cgp.graph import Graph
+from cgp.model import Model
+from evaluate.data.preprocessing import restore, whitening_of
 from evaluate.data.splits import Data, load
 from evaluate.foreign import Foreign
 from evaluate.job import Goal, Measure, Recipe, Train
@@ -75,6 +78,10 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         recorded = read_json(config.resume / "config.json")
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
         refuse_other_code(recorded, _digests(measuring), config.resume)
+        restore(data, config.resume)
+    if spec.preprocess.endswith("zca"):
+        screen.doing("whitening the training images")
+        whitening_of(data)  # before there are workers, which all read it
     space = config.space_for(data.shape, len(data.classes))
     precision, milliseconds = place.precision(recipe.precision)
     recipe = dataclasses.replace(recipe, precision=precision)
@@ -92,6 +99,7 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         networks_of(config.values),
         config.start(),
         measuring,
+        config.run.keep_epochs,
     )
     breeding = Sweep(settings, asked) if asked else _breeding(config, settings, data, plan)
     if not (asked or config.resume):
@@ -126,7 +134,11 @@ def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Str
         graph = network_of(config.weights_file, config, data)
         breeding: Strategy = Sweep(settings, [Candidate(0, 0, None, None, graph)])
     elif evolution.family:
-        known = family(evolution.family, data.shape, len(data.classes)).values()
+        options = config.family_options()
+        known = [
+            _with_epsilon(model, config.space.norm_epsilon)
+            for model in family(evolution.family, data.shape, len(data.classes), **options).values()
+        ]
         breeding = Sweep(settings, [Candidate(n, 0, None, None, graph) for n, graph in enumerate(known)])
     else:
         breeding = strategy(evolution.strategy, settings)
@@ -135,6 +147,13 @@ def _breeding(config: Config, settings: Settings, data: Data, plan: Plan) -> Str
     if evolution.confirm:
         breeding = Confirmation(breeding, evolution.confirm, plan.recipe, plan.data, plan.goals)
     return breeding
+
+
+def _with_epsilon(model: Model, epsilon: float | None) -> Model:
+    """Return `model` with what its batch normalisation adds to a variance; None: as its family has it."""
+    if epsilon is None or not isinstance(model, Graph):
+        return model
+    return dataclasses.replace(model, norm_epsilon=epsilon)
 
 
 def preview(config: Config, screen: Screen) -> str:
@@ -208,6 +227,9 @@ def open_session(
         store = Store(lock.folder, plan, lock)
     if config.weights_file:
         store.keep_start(config.weights_file)
+    whitening = whitening_of(made.work.data)
+    if whitening is not None:
+        store.keep_whitening(whitening.numpy())
     store.note_usage(startup)
     note_session(store.folder, plan.seed, workers, made.milliseconds)
     return store

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cgp.errors import BadInput, did_you_mean
-from cgp.layers import Shape
+from cgp.families import VGG_FEATURES
+from cgp.feature_amounts import Amounts
+from cgp.layers import EPSILON, Shape
+from cgp.residual_mlp import RESIDUAL_MLP
 from cgp.space import Space
 from evaluate.files import START
 from evaluate.foreign import PREFIX, with_paths
 from evaluate.job import DataSpec, Recipe, Weights, recipe
 from populations.run_folder.folder import read_json
-from populations.setup.checks import check_flags, check_names
+from populations.setup.checks import check_flags, check_names, depths_of
 from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
 from populations.setup.recorded import meaning, means_as_recorded
 from populations.strategies import STRATEGIES
@@ -56,10 +59,17 @@ class Config(Flags):
     def data(self) -> DataSpec:
         """Return which images to use."""
         asked = self.evaluation
-        spec = DataSpec(asked.dataset, asked.data_dir, asked.train_size, asked.image_size)
+        spec = DataSpec(
+            asked.dataset, asked.data_dir, asked.train_size, asked.image_size, preprocess=asked.preprocess
+        )
         if asked.val_size == "all" or (asked.val_size == "auto" and asked.train_size is None):
             return spec
         return dataclasses.replace(spec, val_size="auto" if asked.val_size == "auto" else int(asked.val_size))
+
+    def amounts(self) -> Amounts:
+        """Return which networks `--family vgg-features` means. Raises BadInput for a bad value."""
+        asked = self.evolution
+        return Amounts(asked.vgg_depth, asked.features_total, asked.exact_total, asked.variants)
 
     def start(self) -> Weights | None:
         """Return with what weights networks begin, in a file of the run folder; None where they begin fresh."""
@@ -71,6 +81,24 @@ class Config(Flags):
             frozen = "backbone"
         return Weights(START, frozen, not asked.keep_head, 1.0 if asked.mode == "probe" else asked.backbone_rate)
 
+    def family_options(self) -> dict[str, Any]:
+        """Return the options that the family of the run has. Raises BadInput for a bad value."""
+        asked = self.limit
+        if self.evolution.family == VGG_FEATURES:
+            return {"amounts": self.amounts()}
+        if self.evolution.family != RESIDUAL_MLP:
+            return {}
+        return {
+            "depths": depths_of(asked.mlp_depths),
+            "width": asked.mlp_width,
+            "block": asked.mlp_block,
+            "activation": asked.mlp_activation,
+            "alpha": asked.mlp_alpha,
+            "beta": 1 - asked.mlp_alpha if asked.mlp_beta is None else asked.mlp_beta,
+            "gamma": asked.mlp_gamma,
+            "begins": asked.mlp_begins,
+        }
+
     @property
     def weights_file(self) -> Path | None:
         """Where the weights are that are to be trained on: in the run, once that has begun; None without any."""
@@ -80,8 +108,13 @@ class Config(Flags):
         return copy if copy and copy.exists() else Path(self.beginning.weights)
 
     def space_for(self, image: Shape, classes: int) -> Space:
-        """Return what may be drawn for images of that shape. Raises BadInput for a space without networks."""
+        """Return what may be drawn for images of that shape. Raises BadInput for a space without networks.
+
+        Residual MLPs are not drawn: theirs is the same whatever the flags, and fits images of a single pixel.
+        """
         asked = self.space
+        if self.evolution.family == RESIDUAL_MLP:
+            return Space("conv_1_1", 1, 1, image, classes)
         unlimited = Space(
             asked.function_set,
             asked.num_min_depth,
@@ -94,6 +127,7 @@ class Config(Flags):
             rows=asked.rows,
             columns=asked.columns or asked.num_max_depth,
             head=asked.head,
+            norm_epsilon=EPSILON if asked.norm_epsilon is None else asked.norm_epsilon,
         )
         most = unlimited.usual_flops if asked.max_flops == USUAL else asked.max_flops
         return dataclasses.replace(unlimited, max_flops=most or None)
@@ -134,9 +168,11 @@ def parser() -> argparse.ArgumentParser:
 def flag_options(flag: Flag) -> dict[str, Any]:
     """Return what argparse is told of a flag."""
     shown = flag.help if flag.default is None or flag.default is False else f"{flag.help} [default: {flag.default}]"
-    about = {"help": shown.replace("%", "%%")}
+    about: dict[str, Any] = {"help": shown.replace("%", "%%")}
     if flag.type is bool:
         return about | {"action": argparse.BooleanOptionalAction}
+    if flag.bare is not None:
+        about |= {"nargs": "?", "const": flag.bare}
     return about | {"type": flag.type, "metavar": flag.type.__name__.upper()}
 
 
@@ -206,6 +242,7 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 # What is made of them
 
 _OF_GIVEN = {"generations": 1, "inherit": False}
+_OF_LIMIT = {"recipe": "limit", "objectives": "val_loss,params"}
 _UNRACED = {"racing": False, "rungs": None}
 
 
@@ -221,6 +258,8 @@ def _configured(given: dict[str, Any]) -> Config:
         asked |= {name: value for name, value in _OF_GIVEN.items() if name not in typed}
     if asked["weights"] and "recipe" not in flags and not switches.get("resume"):
         asked["recipe"] = "finetune"
+    if asked["family"] == RESIDUAL_MLP and not switches.get("resume"):
+        asked |= {name: value for name, value in _OF_LIMIT.items() if name not in flags}
     if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
         asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)
@@ -229,6 +268,8 @@ def _configured(given: dict[str, Any]) -> Config:
     _refuse_preview_of_cluster(made)
     check_flags(made, flags, typed)
     check_names(made, made.recipe(), made.data(), flags, typed)
+    if made.evolution.family == VGG_FEATURES:
+        made.amounts().variants()  # refuses what leaves none
     return made
 
 

@@ -13,10 +13,12 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_type_
 
 from cgp.blocks import FUNCTION_SETS
 from cgp.families import FAMILIES
+from cgp.feature_amounts import DEPTHS
+from cgp.residual_mlp import ACTIVATIONS, BEGINNINGS, BLOCKS
 from cgp.wiring import WIRINGS
 from evaluate.data.datasets import dataset_names
 from evaluate.foreign import EXPECTED
-from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, RECIPES, RECORDED, SCHEDULES
+from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, PREPROCESSINGS, RECIPES, RECORDED, SCHEDULES
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
@@ -27,13 +29,15 @@ T = TypeVar("T")
 USUAL: Final = "usual"  # default of --max-flops, which depends on the images
 
 
-def flag(default: T, help: str, *, search: bool = True, before: T | EllipsisType = ...) -> T:
+def flag(default: T, help: str, *, search: bool = True, before: T | EllipsisType = ..., bare: T | None = None) -> T:
     """Return a field that is a flag.
 
     `search`: another value makes it another search, which cannot be resumed. `before`: what a run meant that was
-    recorded before it was there; a flag without that was there from the first run of format 2 on.
+    recorded before it was there; a flag without that was there from the first run of format 2 on. `bare`: what it
+    means on a command line that gives it no value; None where it has to have one.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "search": search, "before": before})
+    about = {"help": help, "search": search, "before": before, "bare": bare}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def _from_recipe(what: str) -> str:
@@ -71,6 +75,7 @@ class SpaceFlags:
     columns: int | None = flag(None, "of --wiring grid: nodes in a row [default: as many as the most active nodes]", before=None)
     levels_back: int = flag(10, "how many nodes back a second input may reach; of --wiring grid, columns back any input may")
     head: str = flag("pool", "what the last linear layer reads: pool (the mean over all pixels) or flatten (every number of the last map)", before="pool")
+    norm_epsilon: float | None = flag(None, "what batch normalisation adds to a variance [default: 1e-5; of --family vgg-features 1e-4]", before=None)
     max_params: int | None = flag(None, f"limit on trainable parameters [default: {'; '.join(['none', *_LIMITED])}]")
     max_flops: int | Literal["usual"] | None = flag(USUAL, f"limit on forward FLOPs per image, 0 for none; {USUAL}: half a million a pixel, as a ResNet-110 has")
 
@@ -81,6 +86,10 @@ class EvolutionFlags:
 
     strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
     family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
+    vgg_depth: int = flag(16, f"of --family vgg-features: layers with weights, {_or(list(map(str, DEPTHS)))}", before=16)
+    features_total: int | None = flag(None, "of --family vgg-features: features of all layers [default: as the VGG of that depth, 5248 at depth 16]", before=None)
+    exact_total: bool = flag(False, "of --family vgg-features: keep the total exactly, instead of rounding each layer up", before=False)
+    variants: int | None = flag(None, "of --family vgg-features: so many, evenly spread over all [default: all]", before=None)
     population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
@@ -97,6 +106,20 @@ class EvolutionFlags:
 
 
 @dataclass(frozen=True)
+class LimitFlags:
+    """The residual MLPs of --family residual-mlp."""
+
+    mlp_depths: str = flag("10,100,1000", "how many blocks each has, with commas", before="10,100,1000")
+    mlp_width: int = flag(16, "numbers between two blocks", before=16)
+    mlp_block: str = flag("skip", f"what a block does: {_or([f'{name} ({what})' for name, what in BLOCKS.items()])}", before="skip")
+    mlp_activation: str = flag("tanh", ", ".join(ACTIVATIONS), before="tanh")
+    mlp_alpha: float = flag(0.75, "a block adds L^-alpha of what it computes; 0..1", before=0.75)
+    mlp_beta: float | None = flag(None, "weights are taken to shrink as L^-beta; 0..1 [default: 1 - alpha]", before=None)
+    mlp_gamma: float = flag(1.0, "weights begin within m, half of L^(-beta - 1/gamma); above 0", before=1.0)
+    mlp_begins: str = flag("ntrunc", f"how weights begin: {_or([f'{name} ({what})' for name, what in BEGINNINGS.items()])}", before="ntrunc")
+
+
+@dataclass(frozen=True)
 class EvaluationFlags:
     """What a network is worth: on which images, trained how."""
 
@@ -106,19 +129,23 @@ class EvaluationFlags:
     train_size: int | None = flag(None, "stratified subset of the training images [default: all]")
     val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class", before="all")
     image_size: int | None = flag(None, "crop and scale folder: images to this side, pixels [default: as they are]")
+    preprocess: str = flag("standard", f"what is made of pixels: {_or(PREPROCESSINGS)}", before="standard")
     recipe: str = flag("fast", ", ".join(RECIPES))
     epochs: int | None = flag(None, _from_recipe("passes over the training images"))
-    batch_size: int | None = flag(None, _from_recipe("images a step"))
+    batch_size: int | None = flag(None, _from_recipe("images a step, 0: all"))
     optimizer: str | None = flag(None, _from_recipe(", ".join(OPTIMIZERS)))
-    lr: float | None = flag(None, _from_recipe("highest learning rate"))
+    lr: float | None = flag(None, _from_recipe("highest learning rate; of --schedule variation that of the first epoch"))
     schedule: str | None = flag(None, _from_recipe(", ".join(SCHEDULES)))
     weight_decay: float | None = flag(None, _from_recipe("L2 penalty of the weights"))
     momentum: float | None = flag(None, _from_recipe("Nesterov momentum of sgd"))
     label_smoothing: float | None = flag(None, _from_recipe("share spread over all classes"))
     init: str | None = flag(None, _from_recipe(", ".join(INITIALISATIONS)))
+    init_beta: float | None = flag(None, _from_recipe("of --init depth_scaled: Kaiming's weights times L to the power of minus it, of L layers"), before=0.5)
     patience: int | None = flag(None, _from_recipe("stop after so many epochs without improvement, 0 never"))
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
+    dropout: float | None = flag(None, _from_recipe("share of what the last linear layer reads that is dropped in training"), before=0.0)
+    abandon: int | None = flag(None, _from_recipe("stop after so many epochs with a validation accuracy below twice chance, 0 never"), before=0)
     cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
     ghost_batch: int | None = flag(None, _from_recipe("images that batch normalisation takes the statistics of, a divisor of --batch-size; 0 the whole batch"), before=0)
     memory_limit: int | None = flag(None, _from_recipe("MB that a training may take on a worker, as predicted: what would take more has its batches split, down to --ghost-batch; 0 no limit"), before=0)
@@ -156,6 +183,7 @@ class RunFlags:
 
     run: str | None = flag(None, "folder of the run [default: runs/DATASET-N]", search=False)
     keep: str = flag("all", "whose weights to keep: all, best, or pareto (of nsga2: those of the front); records are always kept", search=False)
+    keep_epochs: int = flag(0, "keep the weights of every Nth epoch of each training, and those that it begins with, for `studies landscape`; without a number those of every epoch, 0 none", search=False, before=0, bare=1)
 # fmt: on
 
 
@@ -165,6 +193,7 @@ class Flags:
 
     space: SpaceFlags = SpaceFlags()
     evolution: EvolutionFlags = EvolutionFlags()
+    limit: LimitFlags = LimitFlags()
     evaluation: EvaluationFlags = EvaluationFlags()
     beginning: BeginningFlags = BeginningFlags()
     resources: ResourceFlags = ResourceFlags()
@@ -186,6 +215,7 @@ class Flag(NamedTuple):
     help: str
     search: bool
     before: Any
+    bare: Any
 
     @property
     def spelled(self) -> str:
@@ -232,11 +262,18 @@ FLAGS = {
 #: Flags that `python -m populations finetune` takes, too, and what they are when they are not given.
 OF_FINETUNE = {
     **{"dataset": "", "data_dir": "data", "download": "no", "image_size": "that of the network's images"},
-    **{"train_size": "all", "val_size": "auto", "mode": "finetune", "backbone_rate": "0.1", "train_norm": "no"},
+    **{
+        "preprocess": "as the network's images were",
+        "train_size": "all",
+        "val_size": "auto",
+        "mode": "finetune",
+        "backbone_rate": "0.1",
+        "train_norm": "no",
+    },
     **{"keep_head": "no", "recipe": "finetune", "epochs": "the recipe's", "batch_size": "the recipe's"},
     **{"lr": "the recipe's", "weight_decay": "the recipe's", "patience": "the recipe's", "augment": "the recipe's"},
     **{"seed": "0", "run": "runs/DATASET-N", "devices": "auto", "workers": "1", "timeout": "none"},
-    **{"executor": "local", "scheduler": ""},
+    **{"executor": "local", "scheduler": "", "keep_epochs": "0"},
 }
 #: What a run meant that was recorded before a flag was there.
 BEFORE = {name: known.before for name, known in FLAGS.items() if known.before is not ...}

@@ -31,7 +31,7 @@ _SAMPLE = 32  # draws that stand for a whole search
 _MARGIN = 2  # on a CPU a training's resident memory was 1.0 to 1.8 times the prediction (7 networks, sgd, adam)
 _ALONE, _EACH = 4, 3  # models that a dry run times, and that each worker of a search times beside the others
 _TIMING_S, _PATIENCE_S = 3.0, 60.0  # that timing should take, and may take where one step is long
-_FORWARD = 1 / 3  # of a training step's time is the forward pass, all that validation takes
+FORWARD = 1 / 3  # of a training step's time is the forward pass, all that validation takes
 _LOW, _HIGH = 0.8, 1.8  # of the forecast; searches of four kinds took 0.9 to 1.5 times their forecast in CPU time
 _LONG = 0.1  # share of a search's time from which one network is worth a warning, ...
 _UNLIKE = 3  # ... where it takes so many times as long as the average one
@@ -138,8 +138,8 @@ def _cost_model(work: Work, timed: Sequence[TimedStep], starts: float) -> CostMo
     per_gflop, per_layer = fit(points)
     train, validation = (len(work.data.splits[name]) for name in ("train", "validation"))
     batch = work.plan.recipe.batch(train)
-    images = train // batch * batch + _FORWARD * validation
-    steps = train // batch + _FORWARD * validation / EVALUATION_BATCH
+    images = train // batch * batch + FORWARD * validation
+    steps = train // batch + FORWARD * validation / EVALUATION_BATCH
     foretold = [
         Point(g.flops / 1e9, g.conv_layers, per_gflop * g.flops / 1e9 * images + per_layer * g.conv_layers * steps)
         for g in work.sample
@@ -163,7 +163,7 @@ def population_table(strategy: Strategy, plan: Plan, forecast: Forecast) -> pd.D
             "mflops": [round(model.flops / 1e6, 1) for model in models],
             "receptive_field": [model.receptive_field for model in models],
             "seconds": [round(forecast.epoch(model) * forecast.epochs, 1) for model in models],
-            "mbytes": [round(forecast_bytes(model, plan.recipe) / 1e6, 1) for model in models],
+            "mbytes": [round(forecast_bytes(model, plan.recipe, plan.keep_epochs) / 1e6, 1) for model in models],
         }
     )
 
@@ -202,15 +202,16 @@ def search_bytes(work: Work, workers: int) -> int:
 
     With `--keep best` only the best network's and those in training lie on disk.
     """
-    sample = work.sample
-    mean = sum(forecast_bytes(model, work.plan.recipe) for model in sample) / len(sample)
-    return round(mean * (work.strategy.total if work.plan.keep == "all" else workers + 1))
+    sample, plan = work.sample, work.plan
+    mean = sum(forecast_bytes(model, plan.recipe, plan.keep_epochs) for model in sample) / len(sample)
+    return round(mean * (work.strategy.total if plan.keep == "all" else workers + 1))
 
 
 def worker_bytes(work: Work, device: str) -> int:
     """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
     sample = sorted(work.sample, key=lambda model: model.flops)
     median, recipe = sample[len(sample) // 2], work.plan.recipe
+    recipe = dataclasses.replace(recipe, batch_size=recipe.batch(len(work.data.splits["train"])))
     kind = device.partition(":")[0]
     images = work.data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
     asked = {"model": median.id, "recipe": dataclasses.asdict(recipe)}

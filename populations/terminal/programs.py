@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from cgp.errors import BadInput, did_you_mean
 
-_INSTALLED = ("cgp-evolve", "cgp-populations")  # as setup.cfg names them
+_INSTALLED = ("cgp-evolve", "cgp-populations", "cgp-studies")  # as setup.cfg names them
 _SCRIPT = Path(__file__).parents[2] / "evolve.py"
 
 
@@ -29,6 +29,12 @@ def populations_command() -> str:
     """Return what looks into runs here: `.venv/bin/python -m populations`, `cgp-populations`, ..."""
     beside = _beside()
     return typed(beside / _INSTALLED[1]) if beside else f"{interpreter()} -m populations"
+
+
+def studies_command() -> str:
+    """Return what asks studies here: `.venv/bin/python -m studies`, `cgp-studies`, ..."""
+    beside = _beside()
+    return typed(beside / _INSTALLED[2]) if beside else f"{interpreter()} -m studies"
 
 
 def report_is_installed() -> bool:

@@ -33,6 +33,13 @@ def _number(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
+def _first_score(record: Record | None) -> tuple[str, float | None]:
+    """Return name and value of what is told of a network first: its accuracy, or the loss of a regression."""
+    metrics = record.result.metrics if record else {}
+    name = "val_loss" if metrics and "val_accuracy" not in metrics else "val_accuracy"
+    return name, metrics.get(name)
+
+
 class Screen(Observer):
     """Prints lines and a bar; use it as a context manager, which takes the bar away in the end."""
 
@@ -133,9 +140,9 @@ class Screen(Observer):
         first.add_row(
             ProgressBar(max(1, self.total), self._done, width=24), _line(f"{self._done}/{self.total} · {times}")
         )
-        best = standing.best.result.metrics["val_accuracy"] if standing.best else None
+        score, best = _first_score(standing.best)
         per_hour = standing.ended / max(1.0, now - self._began) * 3600
-        second = _line(f"best val_accuracy {_number(best)} · {per_hour:.0f} finished an hour · ")
+        second = _line(f"best {score} {_number(best)} · {per_hour:.0f} finished an hour · ")
         second.append(f"{self._failed} failed", "red" if self._failed else "").append(f" · busy {standing.busy:.0%}")
         running = standing.running
         more = [_line(f"... and {len(running) - _SLOTS} more")] if len(running) > _SLOTS else []
@@ -151,9 +158,10 @@ class Screen(Observer):
             self.line(f"no network finished ok; see the logs: {populations_command()} show {run}")
             return
         best, model, look = strategy.best, strategy.best.candidate.model, populations_command()
+        score, value = _first_score(best)
         self.line(
             f"\nbest: {run / 'best'} -> models/{best.id}\n"
-            f"      val_accuracy {best.result.metrics['val_accuracy']:.4f}, depth {model.depth}, "
+            f"      {score} {_number(value)}, depth {model.depth}, "
             f"{model.conv_layers} convolutions, {model.params:,} parameters\n"
         )
         if isinstance(strategy, Confirmation):
