@@ -93,7 +93,7 @@ def _measured(graph: Graph, way: _Way, data: Data, device: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         if device == "cuda":
             give_back_memory()
-            before = float(torch.cuda.memory_allocated()) / _MB
+            before = torch.cuda.memory_allocated() / _MB
             network = fresh_network(graph, setting)
             reset_peak_memory(device)
             train(network, images, validation, setting, ModelFolder(Path(folder), {}))
@@ -103,7 +103,7 @@ def _measured(graph: Graph, way: _Way, data: Data, device: str) -> float:
             network = fresh_network(graph, setting)
             ledger.peak = 0  # drawing weights takes memory of its own
             train(network, images, validation, setting, ModelFolder(Path(folder), {}))
-        return ledger.peak / _MB
+        return float(ledger.peak / _MB)
 
 
 def _noise() -> Data:

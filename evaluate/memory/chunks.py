@@ -4,14 +4,12 @@ Told from what is predicted of model and recipe, never from what is free at the 
 """
 
 from bisect import bisect_left
-from functools import lru_cache
 
 from cgp.model import Model
 from evaluate.job import Recipe
 from evaluate.memory.footprint import predicted_bytes
 
 
-@lru_cache(maxsize=16)  # a training that pauses asks again, and each prediction takes half a second
 def chunk_of(model: Model, recipe: Recipe) -> int | None:
     """Return how many images go through `model` at once: of a batch the most that fit, as whole ghost groups.
 
