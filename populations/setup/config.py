@@ -83,7 +83,7 @@ class Config(Flags):
 
     def family_options(self) -> dict[str, Any]:
         """Return the options that the family of the run has. Raises BadInput for a bad value."""
-        asked = self.limit
+        asked = self.mlp
         if self.evolution.family == VGG_FEATURES:
             return {"amounts": self.amounts()}
         if self.evolution.family != RESIDUAL_MLP:

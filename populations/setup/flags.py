@@ -106,7 +106,7 @@ class EvolutionFlags:
 
 
 @dataclass(frozen=True)
-class LimitFlags:
+class MlpFlags:
     """The residual MLPs of --family residual-mlp."""
 
     mlp_depths: str = flag("10,100,1000", "how many blocks each has, with commas", before="10,100,1000")
@@ -193,7 +193,7 @@ class Flags:
 
     space: SpaceFlags = SpaceFlags()
     evolution: EvolutionFlags = EvolutionFlags()
-    limit: LimitFlags = LimitFlags()
+    mlp: MlpFlags = MlpFlags()
     evaluation: EvaluationFlags = EvaluationFlags()
     beginning: BeginningFlags = BeginningFlags()
     resources: ResourceFlags = ResourceFlags()
