@@ -6,6 +6,7 @@ folder and output. Tests of the start itself (`test_signals`, `test_executors`, 
 """
 
 import contextlib
+import gc
 import json
 import multiprocessing.util
 import os
@@ -121,4 +122,5 @@ if __name__ == "__main__":
     }
     start = multiprocessing.util.spawnv_passfds
     multiprocessing.util.spawnv_passfds = fork_server  # type: ignore[assignment]
+    gc.freeze()  # a fork that ends would otherwise visit, and so copy, all that was imported: a second of its time
     sys.exit(serve(sys.argv[1])())
