@@ -18,8 +18,10 @@ from evaluate.job import DataSpec
 from evaluate.training.checkpoint import read_tensors
 from harness import make_images
 from populations import Run, create_model, load
+from populations.commands.measure import measure
 from populations.exporting.carried import carried
 from populations.reading.replay import rescore, retrain
+from populations.setup.config import Config
 
 SMALL: dict[str, Any] = {
     "num_min_depth": 1, "num_max_depth": 3, "population": 2, "generations": 1, "epochs": 1, "train_size": 100,
@@ -103,11 +105,15 @@ def test_a_run_prepares_its_images_alike_wherever_they_are_asked_for(
 
 def test_a_replay_whitens_as_its_run_did_whatever_the_cache_holds(tmp_path: Path) -> None:
     run = evolve.run(run=str(tmp_path / "r"), preprocess="zca", **SMALL | {"population": 1, "train_size": 90})
-    cached = load_data(DataSpec("digits", train_size=90, val_size="auto", preprocess="zca")).folder
+    cached = load_data(Config.of(run.config, run.folder).data()).folder
     assert cached is not None
     other = np.load(cached / "zca.npy") * 0
     np.save(cached / "zca.npy", other)
-    assert rescore(run, run.model("best")).identical
+    best = run.model("best")
+    assert rescore(run, best).identical
+    assert measure(run, "clean", [("best", {"split": "validation"})], ["--executor", "serial"])
+    found = load(run.folder).measures.set_index("metric")["value"]
+    assert found["validation_loss"] == best.scored.metrics["val_loss"]  # a worker's, too
     (cached / "zca.npy").unlink()
     evolve.run(resume=str(tmp_path / "r"))
     assert (cached / "zca.npy").read_bytes() == (tmp_path / "r" / "whitening.npy").read_bytes()
