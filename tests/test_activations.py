@@ -13,10 +13,13 @@ from torch import nn
 import studies.__main__ as cli
 from cgp.network import build
 from conftest import TINY as GRAPH
+from evaluate.data.images import OnDevice
+from evaluate.data.splits import load as load_images
+from evaluate.devices.numerics import Numerics
 from evaluate.files import ACTIVATIONS, BEST
 from evaluate.job import DataSpec, Job, Train, recipe
-from evaluate.training.activations import BINS, NEAR_ZERO, REACH, Activations, layers_of, statistics
-from evaluate.training.checkpoint import read_tensors
+from evaluate.training.activations import BINS, NEAR_ZERO, REACH, Activations, layers_of, recorder, statistics
+from evaluate.training.checkpoint import ModelFolder, read_tensors
 from evaluate.worker import evaluate
 from harness import TINY, program
 from populations import load
@@ -83,6 +86,13 @@ def test_where_the_file_is_damaged_later_epochs_are_recorded(make_job: MakeJob) 
     outcome(job)
     assert list(Activations.read(Path(job.folder) / ACTIVATIONS).epoch) == [2]
     assert "activations are recorded from epoch 2 on" in (Path(job.folder) / "log.txt").read_text()
+
+
+def test_no_more_images_are_looked_at_than_are_scored_at_once(tmp_path: Path) -> None:
+    images = OnDevice(load_images(DataSpec("digits", train_size=200)), "cpu").of("train")
+    network, numerics = build(GRAPH), Numerics("cpu", "fp32", scored=3)
+    recorder(network, images, None, numerics, ModelFolder(tmp_path, {})).note(1)
+    assert Activations.read(tmp_path / ACTIVATIONS).histogram[0, -1].sum() == 3 * GRAPH.classes
 
 
 def test_old_records_mean_what_they_meant() -> None:

@@ -112,9 +112,10 @@ def recorder(
 ) -> Recorder:
     """Return what looks at `network` while it is trained on `images`: with some validation images, where there are.
 
-    They are so few that this takes a few hundredths of an epoch's time (benchmark `activations`).
+    They are so few that this takes a few hundredths of an epoch's time (benchmark `activations`), and no more than
+    `numerics` scores at once.
     """
-    count = min(_MOST, max(_FEWEST, len(images) // _SHARE))
+    count = min(_MOST, max(_FEWEST, len(images) // _SHARE), numerics.scored or _MOST)
     x, _ = (validation or images).batch(slice(0, count))
     return Recorder(network, x, numerics, folder)
 
