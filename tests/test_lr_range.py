@@ -79,9 +79,7 @@ def test_a_memory_limit_is_kept_as_in_training(tmp_path: Path) -> None:
     with pytest.raises(MemoryError, match="--memory-limit: 1 MB; predicted are "):
         found(tmp_path, recipe=asdict(recipe("fast", batch_size=1024, memory_limit=1)))
     split = {"batch_size": 64, "ghost_batch": 8}
-    whole, parts = (
-        found(tmp_path, recipe=asdict(recipe("fast", **split, memory_limit=limit))) for limit in (0, 1)
-    )
+    whole, parts = (found(tmp_path, recipe=asdict(recipe("fast", **split, memory_limit=limit))) for limit in (0, 1))
     assert parts["loss[3]"] == pytest.approx(whole["loss[3]"], rel=1e-4)
 
 
