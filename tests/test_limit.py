@@ -140,6 +140,7 @@ _MLP = ("--family", "residual-mlp")
         ([*_MLP, "--mlp-block", "skp"], "block 'skp' (did you mean 'skip'?)"),
         ([*_MLP, "--mlp-width", "0"], "--mlp-width: 0; expected 1..10000"),
         ([*_MLP, "--dropout", "0.5"], "--dropout: has no effect on --family residual-mlp, whose head is not trained"),
+        ([*_MLP, "--checkpoint-activations"], "--checkpoint-activations: has no effect on --family residual-mlp"),
         ([*_MLP, "--norm-epsilon", "0.1"], "--norm-epsilon: has no effect on --family residual-mlp"),
         ([*_MLP, "--init", "dirac"], "--init: dirac has no effect on --family residual-mlp; expected --mlp-begins"),
         ([*_MLP, "--record", "activations"], "--record: activations are of layers, and --family residual-mlp holds"),

@@ -39,7 +39,7 @@ UNTRAINED = frozenset({"forgetting", "lr_range"})
 #: Those that count what is classified right.
 OF_CLASSES = frozenset({"corruptions", "forgetting", "robust"})
 
-#: Those that mean nothing without options, which the studies of their names give.
+#: Those that need options, which the studies of their names give.
 OF_STUDIES = frozenset({"forgetting", "landscape", "lr_range"})
 
 __all__ = ["MEASURES", "OF_CLASSES", "OF_STUDIES", "UNTRAINED", "MeasureFunction", "Measured", "Subject"]

@@ -71,7 +71,7 @@ def check_flags(asked: Flags, given: Collection[str], typed: Collection[str]) ->
     _check_words(asked, given)
     _check_wiring(asked, typed)
     _check_given(asked, typed)
-    _check_limit(asked, typed)
+    _check_mlp(asked, typed)
     _check_beginning(asked, typed)
     _check_strategy(asked, typed)
     _check_download(asked, typed)
@@ -185,9 +185,9 @@ def depths_of(text: str) -> list[int]:
     return numbers
 
 
-def _check_limit(asked: Flags, typed: Collection[str]) -> None:
+def _check_mlp(asked: Flags, typed: Collection[str]) -> None:
     """Raise BadInput for flags of residual MLPs without their family, and of others with it."""
-    family, chosen = asked.evolution.family, asked.limit
+    family, chosen = asked.evolution.family, asked.mlp
     for name in vars(chosen):
         if name in typed and family != RESIDUAL_MLP:
             raise BadInput(f"{spelled(name)}: {asked.values[name]} goes with --family {RESIDUAL_MLP}; leave it out")
@@ -204,6 +204,10 @@ def _check_limit(asked: Flags, typed: Collection[str]) -> None:
         raise BadInput(f"--norm-epsilon: has no effect on --family {family}, which does not normalise; leave it out")
     if asked.evaluation.dropout:
         raise BadInput(f"--dropout: has no effect on --family {family}, whose head is not trained; leave it out")
+    if asked.evaluation.checkpoint_activations:
+        raise BadInput(
+            f"--checkpoint-activations: has no effect on --family {family}, which has no nodes; leave it out"
+        )
     depths_of(chosen.mlp_depths)
     beta = 1 - chosen.mlp_alpha if chosen.mlp_beta is None else chosen.mlp_beta
     words = (chosen.mlp_block, chosen.mlp_activation, chosen.mlp_alpha, beta, chosen.mlp_gamma, chosen.mlp_begins)

@@ -86,10 +86,10 @@ class EvolutionFlags:
 
     strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
     family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
-    vgg_depth: int = flag(16, f"of --family vgg-features: layers with weights, {_or(list(map(str, DEPTHS)))}", before=16)
+    vgg_depth: int = flag(16, f"of --family vgg-features: how many layers have weights, {_or(list(map(str, DEPTHS)))}", before=16)
     features_total: int | None = flag(None, "of --family vgg-features: features of all layers [default: as the VGG of that depth, 5248 at depth 16]", before=None)
-    exact_total: bool = flag(False, "of --family vgg-features: keep the total exactly, instead of rounding each layer up", before=False)
-    variants: int | None = flag(None, "of --family vgg-features: so many, evenly spread over all [default: all]", before=None)
+    exact_total: bool = flag(False, "of --family vgg-features: give every variant exactly the total, instead of rounding each layer up", before=False)
+    variants: int | None = flag(None, "of --family vgg-features: how many variants to train, evenly spread over all [default: all]", before=None)
     population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
     offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
     generations: int = flag(3, "generations, the random one included", search=False)
@@ -106,16 +106,16 @@ class EvolutionFlags:
 
 
 @dataclass(frozen=True)
-class LimitFlags:
+class MlpFlags:
     """The residual MLPs of --family residual-mlp."""
 
     mlp_depths: str = flag("10,100,1000", "how many blocks each has, with commas", before="10,100,1000")
     mlp_width: int = flag(16, "numbers between two blocks", before=16)
     mlp_block: str = flag("skip", f"what a block does: {_or([f'{name} ({what})' for name, what in BLOCKS.items()])}", before="skip")
     mlp_activation: str = flag("tanh", ", ".join(ACTIVATIONS), before="tanh")
-    mlp_alpha: float = flag(0.75, "a block adds L^-alpha of what it computes; 0..1", before=0.75)
-    mlp_beta: float | None = flag(None, "weights are taken to shrink as L^-beta; 0..1 [default: 1 - alpha]", before=None)
-    mlp_gamma: float = flag(1.0, "weights begin within m, half of L^(-beta - 1/gamma); above 0", before=1.0)
+    mlp_alpha: float = flag(0.75, "each of L blocks adds L^-alpha times what it computes; 0..1", before=0.75)
+    mlp_beta: float | None = flag(None, "weights are expected to shrink with L, the number of blocks, as L^-beta; 0..1 [default: 1 - alpha]", before=None)
+    mlp_gamma: float = flag(1.0, "weights begin between -m and m, where m is half of L^(-beta - 1/gamma); above 0", before=1.0)
     mlp_begins: str = flag("ntrunc", f"how weights begin: {_or([f'{name} ({what})' for name, what in BEGINNINGS.items()])}", before="ntrunc")
 
 
@@ -140,7 +140,7 @@ class EvaluationFlags:
     momentum: float | None = flag(None, _from_recipe("Nesterov momentum of sgd"))
     label_smoothing: float | None = flag(None, _from_recipe("share spread over all classes"))
     init: str | None = flag(None, _from_recipe(", ".join(INITIALISATIONS)))
-    init_beta: float | None = flag(None, _from_recipe("of --init depth_scaled: Kaiming's weights times L to the power of minus it, of L layers"), before=0.5)
+    init_beta: float | None = flag(None, _from_recipe("of --init depth_scaled: Kaiming's weights are multiplied by L^-BETA, where L is the number of layers"), before=0.5)
     patience: int | None = flag(None, _from_recipe("stop after so many epochs without improvement, 0 never"))
     precision: str | None = flag(None, _from_recipe(", ".join(PRECISIONS)))
     augment: bool | None = flag(None, _from_recipe("shift images, and mirror them where that is fair"))
@@ -148,7 +148,7 @@ class EvaluationFlags:
     abandon: int | None = flag(None, _from_recipe("stop after so many epochs with a validation accuracy below twice chance, 0 never"), before=0)
     cuda_graphs: bool | None = flag(None, _from_recipe("on GPUs, start the kernels of a step as one graph"), before=False)
     ghost_batch: int | None = flag(None, _from_recipe("images that batch normalisation takes the statistics of, a divisor of --batch-size; 0 the whole batch"), before=0)
-    memory_limit: int | None = flag(None, _from_recipe("MB that a training may take on a worker, as predicted: what would take more has its batches split, down to --ghost-batch; 0 no limit"), before=0)
+    memory_limit: int | None = flag(None, _from_recipe("MB that a training may take on a worker, by prediction: where it would take more, batches are split, down to --ghost-batch images; 0 no limit"), before=0)
     checkpoint_activations: bool | None = flag(None, _from_recipe("compute activations again on the way back instead of keeping them"), before=False)
     record: str | None = flag(None, f"what to record of each training beside its scores: {', '.join(RECORDED)} (of each layer, after each epoch; shown by studies activations)", search=False, before="")
 
@@ -193,7 +193,7 @@ class Flags:
 
     space: SpaceFlags = SpaceFlags()
     evolution: EvolutionFlags = EvolutionFlags()
-    limit: LimitFlags = LimitFlags()
+    mlp: MlpFlags = MlpFlags()
     evaluation: EvaluationFlags = EvaluationFlags()
     beginning: BeginningFlags = BeginningFlags()
     resources: ResourceFlags = ResourceFlags()
