@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import evolve
 import studies.__main__ as cli
 from cgp.network import build
 from conftest import TINY as GRAPH
@@ -21,7 +22,7 @@ from evaluate.job import DataSpec, Job, Train, recipe
 from evaluate.training.activations import BINS, NEAR_ZERO, REACH, Activations, layers_of, recorder, statistics
 from evaluate.training.checkpoint import ModelFolder, read_tensors
 from evaluate.worker import evaluate
-from harness import TINY, program
+from harness import TINY
 from populations import load
 
 MakeJob = Callable[..., Job]
@@ -105,10 +106,10 @@ def test_old_records_mean_what_they_meant() -> None:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search that recorded."""
-    cwd = tmp_path_factory.mktemp("recorded")
-    done = program(*TINY, "--generations", "1", "--record", "activations", "--run", "r", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return cwd / "r"
+    folder = tmp_path_factory.mktemp("recorded") / "r"
+    one = ("--generations", "1", "--executor", "serial", "--record", "activations")
+    assert evolve.main([*TINY, *one, "--run", str(folder)]) == 0
+    return folder
 
 
 def test_the_study_lands_the_same_when_it_is_given_again(
