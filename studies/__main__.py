@@ -127,7 +127,7 @@ def _add_lr_range(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
         type=int,
         default=100,
         metavar="N",
-        help="in which the rate rises from first to last [default: 100]",
+        help="in which the rate rises to the last [default: 100]",
     )
     lr_range.set_defaults(command=_command_of("lr_range"))
 
