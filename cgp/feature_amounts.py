@@ -49,7 +49,7 @@ class Amounts:
         """Check every value."""
         if self.depth not in DEPTHS:
             known = ", ".join(map(str, DEPTHS))
-            raise BadInput(f"--vgg-depth: {self.depth}; expected {known}: of which 7 less can be divided by 3")
+            raise BadInput(f"--vgg-depth: {self.depth}; expected {known}")
         lowest = _FEWEST * self.layers
         if self.total is not None and not lowest <= self.total <= _MOST:
             raise BadInput(

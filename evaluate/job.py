@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -31,10 +32,12 @@ INITIALISATIONS = (
 PREPROCESSINGS = ("standard", "gcn", "zca", "gcn-zca")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
-_LATER = (  # fields of a recipe that earlier versions lacked
+# Fields that earlier versions lacked; what they are by default is what those versions did.
+_LATER_IN_RECIPE = (
     *("record", "ghost_batch", "memory_limit", "checkpoint_activations"),
     *("dropout", "init_beta", "abandon"),
 )
+_LATER_IN_DATA = ("val_size", "preprocess")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class Recipe:
         if self.ghost_batch == 1 or (self.group and self.batch_size % self.group):  # a single value has no deviation
             even = [str(size) for size in range(2, self.batch_size + 1) if not self.batch_size % size]
             said = f"--ghost-batch: {self.ghost_batch} images; expected groups of equal size of at least 2"
-            raise BadInput(f"{said}, so of --batch-size {self.batch_size} one of {', '.join(even)}")
+            which = f", so of --batch-size {self.batch_size} one of {', '.join(even)}" if even else ""
+            raise BadInput(said + which)
 
     @property
     def group(self) -> int:
@@ -123,10 +127,14 @@ class Recipe:
             return images
         return min(self.batch_size or images, images // self.group * self.group)
 
+    def fitted(self, images: int) -> "Recipe":
+        """Return it with the batch that it takes of so many images, and no ghost groups larger than that."""
+        batch = self.batch(images)
+        return replace(self, batch_size=batch, ghost_batch=self.ghost_batch if self.ghost_batch <= batch else 0)
+
     def about(self) -> dict[str, Any]:
-        """Return a JSON-able value: that of earlier versions, without what is left as it was before it was there."""
-        before = {field.name: field.default for field in fields(self)}
-        return {k: value for k, value in asdict(self).items() if k not in _LATER or value != before[k]}
+        """Return a JSON-able value, the same that earlier versions gave an equal recipe."""
+        return _about(self, _LATER_IN_RECIPE)
 
 
 #: `fast` is for fitness; `peer` is Suganuma et al. 2017 as their PyTorch port ran it; `retrain` polishes; `finetune`
@@ -173,9 +181,14 @@ class DataSpec:
             raise BadInput(f"--preprocess: unknown {self.preprocess!r}{guess}; one of {', '.join(PREPROCESSINGS)}")
 
     def about(self) -> dict[str, Any]:
-        """Return a JSON-able value: that of earlier versions where what they lacked says nothing."""
-        unsaid = {"val_size": None, "preprocess": "standard"}
-        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
+        """Return a JSON-able value, the same that earlier versions gave for equal images."""
+        return _about(self, _LATER_IN_DATA)
+
+
+def _about(value: Recipe | DataSpec, later: Collection[str]) -> dict[str, Any]:
+    """Return the fields of `value` without those of `later` that have their defaults."""
+    usual = {field.name: field.default for field in fields(value)}
+    return {name: own for name, own in asdict(value).items() if name not in later or own != usual[name]}
 
 
 #: Stages; the others are named by the commands that send them.

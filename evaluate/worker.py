@@ -24,6 +24,7 @@ from cgp.model import Model
 from cgp.network import build
 from evaluate.data.images import OnDevice
 from evaluate.data.preparation import Preparation
+from evaluate.data.preprocessing import as_in_run
 from evaluate.data.splits import load
 from evaluate.devices.numerics import Numerics, describe_device
 from evaluate.devices.place import Place, settle_process, this_place
@@ -200,7 +201,7 @@ def _images(job: Job, device: str) -> OnDevice:
     """
     spec, model = job.task.data, job.task.model
     try:
-        images = _opened(spec, device)
+        images = _opened(spec, device, Path(job.folder).parents[1])
     except BadInput as error:
         raise WrongImages(str(error)) from error
     except FileNotFoundError as error:
@@ -220,9 +221,9 @@ def _images(job: Job, device: str) -> OnDevice:
 
 
 @lru_cache(maxsize=1)
-def _opened(spec: DataSpec, device: str) -> OnDevice:
-    """Return the images of a dataset: they stay on `device` for the next job."""
-    return OnDevice(load(spec), device)
+def _opened(spec: DataSpec, device: str, run: Path) -> OnDevice:
+    """Return the images of a dataset, whitened as in the folder `run`: they stay on `device` for the next job."""
+    return OnDevice(as_in_run(load(spec), run), device)
 
 
 def _broken(status: Status, error: BaseException, folder: ModelFolder) -> Result:

@@ -92,15 +92,15 @@ def _add_landscape(studies: "argparse._SubParsersAction[OneLineParser]") -> None
     _with_named_models(landscape, "*", "beginnings of ids, or best [default: best]")
     landscape.add_argument(
         "--directions", choices=("random", "trajectory"), default="random",
-        help="two of chance, around the best weights, or the principal ones of the training, around the last "
+        help="random ones around the best weights, or the principal ones of the training around its last weights "
         "[default: random]",
     )  # fmt: skip
     landscape.add_argument("--seed", type=int, metavar="N", help="of random directions [default: 0]")
     landscape.add_argument("--grid", type=int, default=21, metavar="N", help="points of a side [default: 21]")
     landscape.add_argument(
         "--reach", type=float, metavar="R",
-        help="how far the plane reaches to each side, where 1 is the norm of each filter, or of a trajectory its "
-        "farthest epoch [default: 1, of a trajectory 1.25]",
+        help="how far the plane reaches to each side; 1 is as far as each filter is long, or with --directions "
+        "trajectory as far as the farthest epoch lies [default: 1, of a trajectory 1.25]",
     )  # fmt: skip
     landscape.add_argument(
         "--batch-norm", choices=("running", "recomputed"), default="running",
@@ -123,7 +123,11 @@ def _add_lr_range(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
         "--to", type=float, default=10.0, dest="highest", metavar="RATE", help="last rate [default: 10]"
     )
     lr_range.add_argument(
-        "--batches", type=int, default=100, metavar="N", help="from the one to the other [default: 100]"
+        "--batches",
+        type=int,
+        default=100,
+        metavar="N",
+        help="in which the rate rises to the last [default: 100]",
     )
     lr_range.set_defaults(command=_command_of("lr_range"))
 

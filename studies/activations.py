@@ -15,13 +15,10 @@ import pandas as pd
 from cgp.errors import BadInput
 from evaluate.files import ACTIVATIONS
 from evaluate.training.activations import REACH, Activations
-from populations.commands.confirm import winners
-from populations.figures.chosen import scored
 from populations.plotting.style import QUIET
-from populations.reading.frame import Run, load
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
-from studies.asking import OF_MODELS
+from studies.asking import OF_MODELS, Asked, asked
 from studies.landing import Picture, land
 
 if TYPE_CHECKING:
@@ -34,49 +31,32 @@ _RAREST = 1e-5  # share of a layer's activations that has the darkest colour
 
 def ask(arguments: argparse.Namespace) -> int:
     """Write the tables, and the picture of each network, and show a line for each; 0: done."""
-    run, screen = load(arguments.run), Screen(aside=arguments.format != "table")
-    models = _chosen(run, arguments.models, arguments.top)
-    recorded = _recorded(run, list(models["id"]), screen)
+    screen = Screen(aside=arguments.format != "table")
+    found = asked(arguments.run, arguments.models, arguments.top, [], "any", trained=False)
+    recorded = _recorded(found, screen)
     layers = layers_of(recorded)
-    networks = networks_of(models, layers)
+    networks = networks_of(found.models, layers)
     best = networks.sort_values("val_accuracy", kind="stable")["id"].iloc[-1]
     pictures = {}
-    for name, found in recorded.items():
+    for name, own in recorded.items():
         kinds = (".png", ".svg") if name == best else (".png",)  # one in the report says what they are like
-        pictures[name] = Picture(partial(_draw, found), len(found.layers), min(_COLUMNS, len(found.layers)), kinds)
+        pictures[name] = Picture(partial(_draw, own), len(own.layers), min(_COLUMNS, len(own.layers)), kinds)
     land(arguments.run, NAME, {"layers": layers, "networks": networks}, pictures, screen)
     print_table(networks, arguments.format)
     return 0
 
 
-def _chosen(run: Run, names: list[str], top: int | None) -> pd.DataFrame:
-    """Return the rows of the models that `names` mean; without names the best `top`, or all that were trained."""
-    if top is not None and top < 1:
-        raise BadInput(f"--top: {top}; expected at least 1")
-    if top is not None and names:
-        raise BadInput(f"--top: {top} chooses models, and {names[0]} is one; expected one of the two")
-    if names:
-        return run.models[run.models["id"].isin([run.model(name).id for name in names])]
-    if top:
-        return run.models[run.models["id"].isin(winners(run, top)["id"])]
-    found = scored(run)
-    found = found[found["same_as"].isna()]
-    if found.empty:
-        raise BadInput(f"{run.folder}: no finished network yet; expected at least one whose status is ok")
-    return found
-
-
-def _recorded(run: Run, identities: list[str], screen: Screen) -> dict[str, Activations]:
+def _recorded(found: Asked, screen: Screen) -> dict[str, Activations]:
     """Return what the trainings of models recorded, by id, and say of how many nothing is there.
 
     Raises BadInput where none did.
     """
-    paths = {name: run.folder / "models" / name / ACTIVATIONS for name in identities}
+    paths = {name: found.run.folder / "models" / name / ACTIVATIONS for name in found.models["id"]}
     there = {name: path for name, path in paths.items() if path.exists()}
     if not there:
         raise BadInput(
-            f"{run.folder}: its trainings recorded no activations; search again with --record activations: the same "
-            "flags and seed give the same networks"
+            f"{found.run.folder}: its trainings recorded no activations; search again with --record activations: "
+            "the same flags and seed give the same networks"
         )
     if missing := len(paths) - len(there):
         screen.line(f"recorded no activations, and are in no table: {missing} of the {len(paths)} models")

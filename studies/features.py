@@ -6,7 +6,6 @@ win.
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,15 +15,13 @@ from cgp.errors import BadInput
 from cgp.families import VGG_FEATURES
 from cgp.feature_amounts import Amounts, Member, members, weights
 from cgp.graph import Graph
-from evaluate.files import write_atomically
 from populations.commands.confirm import STAGE as CONFIRM
 from populations.figures.chosen import scored
 from populations.plotting.drawn import legend
 from populations.plotting.style import BLUE, QUIET, VERMILION
 from populations.reading.frame import Run, load
-from populations.reading.studied import folder_of
 from populations.setup.config import Config
-from populations.terminal.programs import report_is_installed, search_command
+from populations.terminal.programs import search_command
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
 from studies.landing import Picture, land
@@ -60,8 +57,8 @@ def ask(arguments: argparse.Namespace) -> int:
         "projections": Picture(partial(_draw_projections, placed), 3),
         "accuracy": Picture(partial(_draw_accuracy, networks), len(_PLOTTED)),
     }
-    land(arguments.run, NAME, {"networks": networks, "ranks": ranks}, pictures, screen)
-    _land_interactive(run.folder, placed, screen)
+    pages = {"networks": partial(_interactive, placed)}
+    land(arguments.run, NAME, {"networks": networks, "ranks": ranks}, pictures, screen, pages=pages)
     print_table(ranks, arguments.format)
     screen.line("")
     for line in _said(networks, len(members(amounts))):
@@ -198,24 +195,14 @@ def _is_vgg(placed: pd.DataFrame) -> "pd.Series[bool]":
     return placed["network"].str.startswith("vgg")
 
 
-def _land_interactive(run: Path, placed: pd.DataFrame, screen: Screen) -> None:
-    """Write the figure that can be turned, one page that needs no network; without plotly a line says so."""
-    if not report_is_installed():
-        screen.line("no interactive figure: plotly is not installed: pip install 'cgp-evolve[report]'")
-        return
-    path = folder_of(run, NAME) / "networks.html"
-    write_atomically(path, _interactive(placed).encode(), durable=False)
-    screen.line(f"to be turned, in a browser: {path}")
-
-
-def _interactive(placed: pd.DataFrame) -> str:
+def _interactive(placed: pd.DataFrame) -> bytes:
     """Return a page with the networks at mean, width and skew, their accuracy as colour and weights as size."""
-    import plotly.graph_objects as go
+    from plotly import graph_objects
 
     vgg = _is_vgg(placed)
     scale = {"cmin": placed["accuracy"].min(), "cmax": placed["accuracy"].max(), "colorscale": "Viridis"}
     largest = placed["weights"].max()
-    figure = go.Figure()
+    figure = graph_objects.Figure()
     for own, label, symbol in (
         (~vgg, "variants", "circle"),
         (vgg, "VGG itself, at the variant most like it", "diamond"),
@@ -231,7 +218,7 @@ def _interactive(placed: pd.DataFrame) -> str:
             "showscale": symbol == "circle", "colorbar": {"title": "accuracy"}, "line": {"width": 1}, **scale,
         }  # fmt: skip
         figure.add_trace(
-            go.Scatter3d(
+            graph_objects.Scatter3d(
                 x=shown["mean"], y=shown["width"], z=shown["skew"], mode="markers", name=label, marker=marker,
                 text=texts, hoverinfo="text",
             )
@@ -241,4 +228,5 @@ def _interactive(placed: pd.DataFrame) -> str:
         title="Features shared in other ways: accuracy (colour), weights (size)", scene=axes,
         legend={"orientation": "h", "y": 0}, margin={"l": 0, "r": 0, "b": 0},
     )  # fmt: skip
-    return str(figure.to_html(include_plotlyjs=True, full_html=True, div_id="networks"))
+    made: str = figure.to_html(include_plotlyjs=True, div_id="networks")
+    return made.encode()

@@ -41,7 +41,7 @@ def ask(arguments: argparse.Namespace) -> int:
     require_samples(found, first, f"--split: {arguments.split}: {first} test images of the first classes", screen)
     recipe = Config.of(found.run.config, found.run.folder).recipe()
     epochs = recipe.epochs if arguments.epochs is None else arguments.epochs
-    recipe = replace(recipe, epochs=epochs, cuda_graphs=False)
+    recipe = replace(recipe, epochs=epochs, cuda_graphs=False, record="")
     common = {"classes": classes, "recipe": recipe.about()}
     options = [common | {"repeat": repeat} for repeat in range(arguments.seeds)]
     wanted = [(name, one) for name in found.models["id"] for one in options]

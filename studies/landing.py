@@ -9,6 +9,7 @@ import pandas as pd
 from evaluate.files import write_atomically
 from populations.plotting.drawn import drawn, is_installed
 from populations.reading.studied import folder_of
+from populations.terminal.programs import report_is_installed
 from populations.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ def land(
     pictures: Mapping[str, Picture],
     screen: Screen,
     files: Mapping[str, bytes] | None = None,
+    pages: "Mapping[str, Callable[[], bytes]] | None" = None,
 ) -> None:
     """Write each table as CSV, each picture as files of its kinds, and `files` as they are; say where they are.
 
-    Without matplotlib there are no pictures, and a line says so.
+    `pages` make HTML, each with a figure to be turned in a browser. Without matplotlib there are no pictures, without
+    plotly no pages, and a line says so.
     """
     folder = folder_of(run, study)
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,4 +52,9 @@ def land(
                 write_atomically(folder / f"{name}{kind}", content, durable=False)
     else:
         screen.line("no pictures: matplotlib is not installed: pip install 'cgp-evolve[report]'")
+    if report_is_installed():
+        for name, make in (pages or {}).items():
+            write_atomically(folder / f"{name}.html", make(), durable=False)
+    elif pages:
+        screen.line("no figures to be turned: plotly is not installed: pip install 'cgp-evolve[report]'")
     screen.line(f"tables and pictures: {folder}")

@@ -19,7 +19,6 @@ from evaluate.measures.trajectory import FEWEST, Trajectory, epochs_of, trajecto
 from populations.commands.measure import Wanted
 from populations.search.asking import session_flags
 from populations.setup.forecast import FORWARD
-from populations.terminal.programs import report_is_installed
 from populations.terminal.screen import Screen
 from populations.terminal.spoken import duration
 from populations.terminal.tables import print_table
@@ -74,11 +73,7 @@ def ask(arguments: argparse.Namespace) -> int:
     landed = {"points": points, "planes": planes} | ({"trajectory": trajectory_of(ways)} if ways else {})
     pictures = {one.name: Picture(partial(draw, one), len(one.values)) for one in surfaces}
     files = {f"{one.name}.npz": arrays(one) for one in surfaces}
-    if report_is_installed():
-        files |= {f"{one.name}.html": page(one) for one in surfaces}
-    else:
-        screen.line("no surfaces to turn: plotly is not installed: pip install 'cgp-evolve[report]'")
-    land(arguments.run, NAME, landed, pictures, screen, files)
+    land(arguments.run, NAME, landed, pictures, screen, files, {one.name: partial(page, one) for one in surfaces})
     print_table(planes, arguments.format)
     return 0
 

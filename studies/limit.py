@@ -200,7 +200,7 @@ def _draw_along(table: pd.DataFrame, value: str, label: str, panels: "list[Axes]
         for n, one in enumerate(lines):
             shown = f"L = {own['depth'].iloc[0]}" if n == 0 else "_"
             axes.plot(one["place"], one[value], color=ink, linewidth=0.8, label=shown)
-    axes.set(xlabel="k / L", ylabel=label)
+    axes.set(xlabel="place of block k, k / (L - 1)", ylabel=label)
     legend(axes, 3)
 
 

@@ -3,7 +3,7 @@
 import argparse
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def ask(arguments: argparse.Namespace) -> int:
 def _wanted(found: Asked, name: str, arguments: argparse.Namespace) -> Wanted:
     """Return what is measured of a model: by its recipe and on its seed, so that it begins as its training did."""
     job = recorded_job(found.run, found.run.model(name))
-    recipe = asdict(replace(job.train.recipe, cuda_graphs=False))
+    recipe = replace(job.train.recipe, cuda_graphs=False, record="").about()
     rates = {"from": arguments.lowest, "to": arguments.highest, "batches": arguments.batches}
     return name, {"recipe": recipe, "seed": job.seed} | rates
 

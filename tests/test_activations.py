@@ -10,15 +10,19 @@ import pytest
 import torch
 from torch import nn
 
+import evolve
 import studies.__main__ as cli
 from cgp.network import build
 from conftest import TINY as GRAPH
+from evaluate.data.images import OnDevice
+from evaluate.data.splits import load as load_images
+from evaluate.devices.numerics import Numerics
 from evaluate.files import ACTIVATIONS, BEST
 from evaluate.job import DataSpec, Job, Train, recipe
-from evaluate.training.activations import BINS, NEAR_ZERO, REACH, Activations, layers_of, statistics
-from evaluate.training.checkpoint import read_tensors
+from evaluate.training.activations import BINS, NEAR_ZERO, REACH, Activations, layers_of, recorder, statistics
+from evaluate.training.checkpoint import ModelFolder, read_tensors
 from evaluate.worker import evaluate
-from harness import TINY, program
+from harness import TINY
 from populations import load
 
 MakeJob = Callable[..., Job]
@@ -85,6 +89,13 @@ def test_where_the_file_is_damaged_later_epochs_are_recorded(make_job: MakeJob) 
     assert "activations are recorded from epoch 2 on" in (Path(job.folder) / "log.txt").read_text()
 
 
+def test_no_more_images_are_looked_at_than_are_scored_at_once(tmp_path: Path) -> None:
+    images = OnDevice(load_images(DataSpec("digits", train_size=200)), "cpu").of("train")
+    network, numerics = build(GRAPH), Numerics("cpu", "fp32", scored=3)
+    recorder(network, images, None, numerics, ModelFolder(tmp_path, {})).note(1)
+    assert Activations.read(tmp_path / ACTIVATIONS).histogram[0, -1].sum() == 3 * GRAPH.classes
+
+
 def test_old_records_mean_what_they_meant() -> None:
     """What identifies a training says nothing of a field that is as it was before it was there."""
     about = Train(GRAPH, recipe("fast"), DataSpec("digits")).about()["recipe"]
@@ -95,10 +106,10 @@ def test_old_records_mean_what_they_meant() -> None:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search that recorded."""
-    cwd = tmp_path_factory.mktemp("recorded")
-    done = program(*TINY, "--generations", "1", "--record", "activations", "--run", "r", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return cwd / "r"
+    folder = tmp_path_factory.mktemp("recorded") / "r"
+    one = ("--generations", "1", "--executor", "serial", "--record", "activations")
+    assert evolve.main([*TINY, *one, "--run", str(folder)]) == 0
+    return folder
 
 
 def test_the_study_lands_the_same_when_it_is_given_again(

@@ -111,7 +111,9 @@ def test_the_variants_and_vgg_itself_are_one_run(variants: Run) -> None:
 # The study
 
 
-def test_the_study_says_which_layers_want_the_features(variants: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_study_says_which_layers_want_the_features(
+    variants: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert confirm(variants, 1, 1, ["--executor", "serial"])
     assert cli.main(["features", str(variants.folder)]) == 0
     said = capsys.readouterr().out
@@ -133,6 +135,7 @@ def test_the_study_says_which_layers_want_the_features(variants: Run, capsys: py
     assert not re.search(r"<script[^>]+src=", page)  # it needs no net
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert {Path(name).suffix for name in before} == {".csv", ".png", ".svg", ".html"}
+    monkeypatch.setattr("studies.landing.is_installed", lambda: False)  # drawn once is enough
     assert cli.main(["features", str(variants.folder)]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

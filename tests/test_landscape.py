@@ -28,7 +28,7 @@ from evaluate.measures.landscape import axis, recompute_statistics
 from evaluate.measures.planes import Plane, filters, random_plane, walk
 from evaluate.measures.trajectory import trajectory
 from evaluate.training.checkpoint import read_tensors, write_weights
-from harness import ROOT, Started, assert_same_run, studies, wait_for
+from harness import ROOT, Started, assert_same_run, wait_for
 from populations import load
 from populations.plotting.drawn import drawn
 from studies.surfaces import Surface, draw, page
@@ -240,20 +240,17 @@ def test_the_way_of_a_training_is_drawn_where_its_epochs_were_kept(
 
 def test_a_killed_study_goes_on_to_the_same_plane_with_one_worker_or_two(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.mkdir()
-    shutil.copytree(run, other / "r", symlinks=True)
-    given = ("landscape", "r", "--grid", "4", "--samples", "50")
-    assert studies(*given, "--workers", "2", cwd=other).returncode == 0
-    killed = Started(ROOT / "studies" / "__main__.py", [*given, "--workers", "1"], run.parent)
+    shutil.copytree(run, other, symlinks=True)
+    given = ("--grid", "4", "--samples", "50")
+    assert cli.main(["landscape", str(other), *given, *HERE]) == 0
+    killed = Started(ROOT / "studies" / "__main__.py", ["landscape", "r", *given, "--workers", "2"], run.parent)
     wait_for(run, "run.sqlite-wal", 1, killed)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    assert studies(*given, "--workers", "1", cwd=run.parent).returncode == 0
-    assert_same_run(run, other / "r")
-    pd.testing.assert_frame_equal(load(run).measures, load(other / "r").measures, check_exact=True)
-    for mine, theirs in zip(
-        *(sorted((r / "studies" / "landscape").glob("*.*")) for r in (run, other / "r")), strict=True
-    ):
+    assert cli.main(["landscape", str(run), *given, *HERE]) == 0
+    assert_same_run(run, other)
+    pd.testing.assert_frame_equal(load(run).measures, load(other).measures, check_exact=True)
+    for mine, theirs in zip(*(sorted((r / "studies" / "landscape").glob("*.*")) for r in (run, other)), strict=True):
         assert mine.name == theirs.name
         assert mine.read_bytes() == theirs.read_bytes()
 

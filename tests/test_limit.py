@@ -140,8 +140,12 @@ _MLP = ("--family", "residual-mlp")
         ([*_MLP, "--mlp-block", "skp"], "block 'skp' (did you mean 'skip'?)"),
         ([*_MLP, "--mlp-width", "0"], "--mlp-width: 0; expected 1..10000"),
         ([*_MLP, "--dropout", "0.5"], "--dropout: has no effect on --family residual-mlp, whose head is not trained"),
+        ([*_MLP, "--checkpoint-activations"], "--checkpoint-activations: has no effect on --family residual-mlp"),
         ([*_MLP, "--norm-epsilon", "0.1"], "--norm-epsilon: has no effect on --family residual-mlp"),
         ([*_MLP, "--init", "dirac"], "--init: dirac has no effect on --family residual-mlp; expected --mlp-begins"),
+        ([*_MLP, "--record", "activations"], "--record: activations are of layers, and --family residual-mlp holds"),
+        ([*_MLP, "--dataset", "sin", "--preprocess", "gcn"], "--preprocess: gcn is of images, and sin a regression"),
+        ([*_MLP, "--ghost-batch", "1"], "--ghost-batch: 1 images; expected groups of equal size of at least 2\n"),
         (["--mlp-width", "4"], "--mlp-width: 4 goes with --family residual-mlp; leave it out"),
         (["--schedule", "variation"], "--schedule variation: goes with --family residual-mlp"),
     ],
@@ -167,3 +171,13 @@ def test_commands_of_graphs_say_what_it_is(command: str, run: Run, capsys: pytes
 def test_figures_of_accuracies_refuse_a_regression(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(run.folder), "--out", "x.html"]) == 2
     assert "a regression, without the accuracies that figures are of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["corruptions", "robust"])
+def test_measures_of_classes_refuse_a_regression(name: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = len(load(run.folder).measures)
+    assert cli.main(["measure", str(run.folder), "best", "--measure", name]) == 2
+    said = capsys.readouterr().err
+    assert f"--measure: {name} is of classes, and {run.folder} a regression; one of clean, latency, " in said
+    assert said.count("\n") == 1
+    assert len(load(run.folder).measures) == before

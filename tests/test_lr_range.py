@@ -75,6 +75,14 @@ def test_it_ends_where_the_loss_diverges(tmp_path: Path) -> None:
     assert torch.isfinite(torch.tensor(metrics["loss[1]"]))
 
 
+def test_a_memory_limit_is_kept_as_in_training(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError, match="--memory-limit: 1 MB; predicted are "):
+        found(tmp_path, recipe=asdict(recipe("fast", batch_size=1024, memory_limit=1)))
+    split = {"batch_size": 64, "ghost_batch": 8}
+    whole, parts = (found(tmp_path, recipe=asdict(recipe("fast", **split, memory_limit=limit))) for limit in (0, 1))
+    assert parts["loss[3]"] == pytest.approx(whole["loss[3]"], rel=1e-4)
+
+
 def test_the_study_needs_no_weights_and_measures_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     best = load(run).identity("best")
     for path in run.glob("models/*/*.safetensors"):

@@ -1,5 +1,6 @@
 """What is made of pixels before a network sees them, in training and wherever it is carried."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from evaluate.job import DataSpec
 from evaluate.training.checkpoint import read_tensors
 from harness import make_images
 from populations import Run, create_model, load
+from populations.commands.measure import measure
 from populations.exporting.carried import carried
 from populations.reading.replay import rescore, retrain
+from populations.setup.config import Config
 
 SMALL: dict[str, Any] = {
     "num_min_depth": 1, "num_max_depth": 3, "population": 2, "generations": 1, "epochs": 1, "train_size": 100,
@@ -101,25 +104,40 @@ def test_a_run_prepares_its_images_alike_wherever_they_are_asked_for(
         assert "and this format cannot carry the matrix; expected --format source" in capsys.readouterr().err
 
 
-def test_a_replay_whitens_as_its_run_did_whatever_the_cache_holds(tmp_path: Path) -> None:
-    run = evolve.run(run=str(tmp_path / "r"), preprocess="zca", **SMALL | {"population": 1, "train_size": 90})
-    cached = load_data(DataSpec("digits", train_size=90, val_size="auto", preprocess="zca")).folder
+@pytest.fixture(scope="module")
+def whitened(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of one network whose images are whitened."""
+    folder = tmp_path_factory.mktemp("whitened") / "r"
+    return evolve.run(run=str(folder), preprocess="zca", **SMALL | {"population": 1, "train_size": 90})
+
+
+@pytest.fixture
+def run(whitened: Run, tmp_path: Path) -> Run:
+    """A copy of it."""
+    shutil.copytree(whitened.folder, tmp_path / "r", symlinks=True)
+    return load(tmp_path / "r")
+
+
+def test_a_replay_whitens_as_its_run_did_whatever_the_cache_holds(run: Run) -> None:
+    cached = load_data(Config.of(run.config, run.folder).data()).folder
     assert cached is not None
     other = np.load(cached / "zca.npy") * 0
     np.save(cached / "zca.npy", other)
-    assert rescore(run, run.model("best")).identical
+    best = run.model("best")
+    assert rescore(run, best).identical
+    assert measure(run, "clean", [("best", {"split": "validation"})], ["--executor", "serial"])
+    found = load(run.folder).measures.set_index("metric")["value"]
+    assert found["validation_loss"] == best.scored.metrics["val_loss"]  # a worker's, too
     (cached / "zca.npy").unlink()
-    evolve.run(resume=str(tmp_path / "r"))
-    assert (cached / "zca.npy").read_bytes() == (tmp_path / "r" / "whitening.npy").read_bytes()
+    evolve.run(resume=str(run.folder))
+    assert (cached / "zca.npy").read_bytes() == (run.folder / "whitening.npy").read_bytes()
 
 
 def test_a_network_without_what_whitens_its_images_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evolve.run(run=str(tmp_path / "r"), preprocess="zca", **SMALL | {"population": 1})
-    (tmp_path / "r" / "whitening.npy").unlink()
-    capsys.readouterr()
-    assert cli.main(["export", str(tmp_path / "r"), "best", "--out", str(tmp_path / "net")]) == 2
+    (run.folder / "whitening.npy").unlink()
+    assert cli.main(["export", str(run.folder), "best", "--out", str(tmp_path / "net")]) == 2
     said = capsys.readouterr().err
     assert "whitening.npy: no whitening can be read" in said
     assert said.count("\n") == 1

@@ -147,6 +147,7 @@ def test_few_images_make_whole_groups() -> None:
     split = recipe("fast", ghost_batch=8)
     assert [split.batch(images) for images in (100, 32, 31, 8, 5)] == [32, 32, 24, 8, 5]
     assert [recipe("fast").batch(images) for images in (100, 31, 5)] == [32, 31, 5]
+    assert [(split.fitted(images).batch_size, split.fitted(images).group) for images in (31, 5)] == [(24, 8), (5, 5)]
 
 
 @pytest.mark.parametrize(

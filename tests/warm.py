@@ -112,7 +112,11 @@ if __name__ == "__main__":
     import studies.activations
     import studies.corruptions
     import studies.depth
+    import studies.features
     import studies.forgetting
+    import studies.landscape
+    import studies.limit
+    import studies.lr_range
     import studies.spectra
 
     MAIN = {

@@ -119,10 +119,8 @@ def _split(raw: Raw, spec: DataSpec) -> dict[str, Indices]:
 
 def _in_proportion(indices: Indices, share: float, raw: Raw) -> int:
     """Return how many of `indices` are `share`, at least ten a class; all, where a class has a single one."""
-    if (
-        raw.power is None and np.bincount(raw.labels[indices], minlength=len(raw.classes)).min() < 2
-    ):  # which stratifying would refuse
-        return len(indices)
+    if raw.power is None and np.bincount(raw.labels[indices], minlength=len(raw.classes)).min() < 2:
+        return len(indices)  # stratifying would refuse less
     return min(len(indices), max(10 * len(raw.classes), round(share * len(indices))))
 
 

@@ -36,7 +36,10 @@ MEASURES: Mapping[str, MeasureFunction] = {
 #: Those that begin with fresh weights, whether the trained ones are still there or not.
 UNTRAINED = frozenset({"forgetting", "lr_range"})
 
-#: Those that mean nothing without options, which the studies of their names give.
+#: Those that count what is classified right.
+OF_CLASSES = frozenset({"corruptions", "forgetting", "robust"})
+
+#: Those that need options, which the studies of their names give.
 OF_STUDIES = frozenset({"forgetting", "landscape", "lr_range"})
 
-__all__ = ["MEASURES", "OF_STUDIES", "UNTRAINED", "MeasureFunction", "Measured", "Subject"]
+__all__ = ["MEASURES", "OF_CLASSES", "OF_STUDIES", "UNTRAINED", "MeasureFunction", "Measured", "Subject"]

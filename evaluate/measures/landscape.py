@@ -18,9 +18,6 @@ from evaluate.measures.trajectory import trajectory
 from evaluate.training.checkpoint import read_weights
 from evaluate.training.train import score
 
-DIRECTIONS = ("random", "trajectory")
-BATCH_NORM = ("running", "recomputed")
-SPLITS = ("validation", "train")
 STATISTICS = 1024  #: training images, evenly spaced, of which batch statistics are recomputed
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from evaluate.data.images import Images
 from evaluate.job import Recipe
 from evaluate.measures.subject import Measured, Subject
-from evaluate.training.criterion import criterion_of
-from evaluate.training.step import Step, make_step
-from evaluate.training.train import Setting, fresh_network, make_optimizer
+from evaluate.memory.chunks import chunk_of
+from evaluate.training.step import Step
+from evaluate.training.train import Setting, begin_epoch, fresh_network, make_optimizer, step_on
 
 SMOOTHING = 0.9  #: of the mean so far, what stays at each batch
 DIVERGED = 4  #: times the least smoothed loss so far, beyond which the search ends
@@ -28,20 +28,18 @@ def lr_range(subject: Subject, options: Mapping[str, Any], rng: np.random.Genera
 
     Options: `recipe` and `seed`, by which weights and batches are those with which a training begins; `from`, `to`,
     the first and the last rate, and `batches`, in which the one becomes the other. It ends earlier where the smoothed
-    loss exceeds `DIVERGED` times its least, or is no finite number.
+    loss exceeds `DIVERGED` times its least, or is no finite number. Raises MemoryError as `chunk_of` does.
     """
     recipe = Recipe(**options["recipe"])
-    setting = Setting(recipe, int(options["seed"]), subject.numerics)
+    setting = Setting(recipe, int(options["seed"]), subject.numerics, chunk=chunk_of(subject.model, recipe))
     network = fresh_network(subject.model, setting)
     optimizer = make_optimizer(network, recipe)
-    network.train()
     images = subject.images.of("train")
-    step = make_step(network, optimizer, recipe, subject.numerics)
-    step.criterion = criterion_of(images.power, recipe.label_smoothing)
+    step = step_on(images, network, optimizer, setting)
     step.begin()
     rates = np.geomspace(float(options["from"]), float(options["to"]), int(options["batches"]))
     losses, means = list[float](), list[float]()
-    batches = _batches(images, setting)
+    batches = _batches(images, network, setting)
     for rate, (x, y) in zip(rates.tolist(), batches, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -86,9 +84,10 @@ def _loss_of(step: Step, x: Tensor, y: Tensor) -> float:
     return step.sums()[0] - before
 
 
-def _batches(images: Images, setting: Setting) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches as a training does, epoch after epoch."""
+def _batches(images: Images, network: nn.Module, setting: Setting) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches from which a training lets `network` learn, epoch after epoch."""
     batch, epoch = setting.recipe.batch(len(images)), 0
     while True:
+        begin_epoch(network, setting, epoch)
         yield from images.epoch(setting.seed, epoch, batch, setting.recipe.augment)
         epoch += 1

@@ -65,7 +65,7 @@ def _training_peak(model: Model, recipe: Recipe, chunk: int, half: bool) -> int:
 
     A second chunk finds the gradients of the first beside it; more than two are like the second.
     """
-    group = max(recipe.group, -(-chunk // 2)) if recipe.ghosts else None  # two take what more of them would
+    group = max(recipe.group, -(-chunk // 2)) if recipe.ghosts else None  # two groups take as much as more would
     ledger = Ledger()
     with torch.device("meta"):
         network = _network(model, half).train()

@@ -28,7 +28,7 @@ from evaluate.training.checkpoint import ModelFolder
 
 BINS, REACH = 40, 7.0  #: of a histogram, and how far from 0 it reaches; the outermost bins take what lies beyond
 NEAR_ZERO = 0.05  #: absolute value up to which an activation is near zero
-_FEWEST, _MOST, _SHARE = 8, 64, 32  # images that are looked at: one of so many training images, within these
+_FEWEST, _MOST, _SHARE = 8, 64, 32  # images that are looked at: so many, or one for each 32 training images
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +41,7 @@ class Activations:
     epoch: Array  #: (epochs,), counted from 1
     mean: Array  #: (epochs, layers)
     sd: Array  #: (epochs, layers), over all values of a layer
-    near_zero: Array  #: (epochs, layers), share of the values that `NEAR_ZERO` tells of
+    near_zero: Array  #: (epochs, layers), share of the values within `NEAR_ZERO` of 0
     histogram: Array  #: (epochs, layers, BINS)
 
     @classmethod
@@ -60,7 +60,7 @@ class Activations:
         write_atomically(path, file.getvalue(), durable=False)
 
     def followed_by(self, other: "Activations") -> "Activations":
-        """Return the epochs before those of `other`, and then these."""
+        """Return own epochs that lie before those of `other`, and then all of `other`."""
         early = self.epoch < other.epoch[0]
         joined = {name: np.concatenate([value[early], getattr(other, name)]) for name, value in self._by_epoch()}
         return Activations(self.layers, **joined)
@@ -112,9 +112,10 @@ def recorder(
 ) -> Recorder:
     """Return what looks at `network` while it is trained on `images`: with some validation images, where there are.
 
-    They are so few that this takes a few hundredths of an epoch's time (benchmark `activations`).
+    They are so few that this takes a few hundredths of an epoch's time (benchmark `activations`), and no more than
+    `numerics` scores at once.
     """
-    count = min(_MOST, max(_FEWEST, len(images) // _SHARE))
+    count = min(_MOST, max(_FEWEST, len(images) // _SHARE), numerics.scored or _MOST)
     x, _ = (validation or images).batch(slice(0, count))
     return Recorder(network, x, numerics, folder)
 

@@ -20,11 +20,11 @@ from cgp.network import NodeModule
 
 
 class Sparing:
-    """Runs a network, while it is entered, in ghost groups, or its nodes twice; left, the network is what it was.
+    """While it is entered, a network runs in ghost groups, or its nodes run twice; afterwards it is what it was.
 
     `settle` moves running statistics once for a batch. A node that runs twice keeps its inputs only, and computes the
     rest again on the way back: a convolution then keeps one map instead of two, a dense block one instead of many.
-    That is all nodes with parameters, as no kind of block holds less without.
+    Nodes without parameters run once, as no memory is saved by running them twice.
     """
 
     def __init__(self, network: nn.Module, group: int | None, twice: bool) -> None:

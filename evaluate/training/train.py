@@ -23,7 +23,7 @@ from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.criterion import criterion_of
 from evaluate.training.initialise import initialise
 from evaluate.training.limit import regularity, set_rate
-from evaluate.training.step import make_step
+from evaluate.training.step import Step, make_step
 
 Row = dict[str, float]
 _DROPS = 2  # kind of random stream, beside those of evaluate/data/images.py
@@ -70,9 +70,7 @@ def train(
     optimizer = make_optimizer(network, recipe, setting.backbone_rate)
     steps = len(images) // batch
     scheduler = make_schedule(optimizer, recipe, steps)
-    step = make_step(network, optimizer, recipe, setting.numerics)
-    step.chunk = setting.chunk
-    step.criterion = criterion_of(images.power, recipe.label_smoothing)
+    step = step_on(images, network, optimizer, setting)
     curve = folder.resume(network, optimizer, scheduler)
     watching = recorder(network, images, validation, setting.numerics, folder) if recipe.record else None
 
@@ -81,9 +79,7 @@ def train(
         set_rate(optimizer, network, recipe, curve)
         row: Row = {"epoch": len(curve) + 1, "lr": float(optimizer.param_groups[-1]["lr"])}
         step.begin()
-        if recipe.dropout:
-            _seed_dropout(setting.seed, len(curve))
-        _to_training(network)
+        begin_epoch(network, setting, len(curve))
         for x, y in images.epoch(setting.seed, len(curve), batch, recipe.augment):
             step(x, y)
             scheduler.step()
@@ -105,14 +101,22 @@ def train(
     return curve
 
 
-def _seed_dropout(seed: int, epoch: int) -> None:
-    """Let what an epoch drops come from (seed, epoch), so that an interrupted training ends in the same weights."""
-    state = np.random.SeedSequence([seed, _DROPS, epoch]).generate_state(1, np.uint64)
-    torch.manual_seed(int(state[0] >> 1))
+def step_on(images: Images, network: nn.Module, optimizer: Optimizer, setting: Setting) -> Step:
+    """Return the step by which `network` learns from batches of `images`."""
+    step = make_step(network, optimizer, setting.recipe, setting.numerics)
+    step.chunk = setting.chunk
+    step.criterion = criterion_of(images.power, setting.recipe.label_smoothing)
+    return step
 
 
-def _to_training(network: nn.Module) -> None:
-    """Put `network` in training mode, but for batch normalisation that is frozen: that keeps its statistics."""
+def begin_epoch(network: nn.Module, setting: Setting, epoch: int) -> None:
+    """Put `network` in training mode, but for batch normalisation that is frozen: that keeps its statistics.
+
+    What the epoch drops comes from (seed, epoch) alone, so that an interrupted training ends in the same weights.
+    """
+    if setting.recipe.dropout:
+        state = np.random.SeedSequence([setting.seed, _DROPS, epoch]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0] >> 1))
     network.train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:

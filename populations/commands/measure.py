@@ -56,7 +56,7 @@ def measured(run: Run, name: str, models: list[str]) -> pd.DataFrame:
 
 def measure_models(arguments: argparse.Namespace) -> int:
     """Measure models and show the numbers; 0: done, 1: a measurement failed, 130: stopped."""
-    from evaluate.measures import MEASURES, OF_STUDIES  # imports torch
+    from evaluate.measures import MEASURES, OF_CLASSES, OF_STUDIES  # imports torch
 
     name, known = arguments.measure, [measure for measure in MEASURES if measure not in OF_STUDIES]
     if name in OF_STUDIES:
@@ -64,10 +64,13 @@ def measure_models(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--measure: {name} is asked for by its study; expected: {study}")
     if name not in known:
         raise BadInput(f"--measure: unknown {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}")
-    models = arguments.models or ["best"]
+    run, models = load(arguments.run), arguments.models or ["best"]
+    if run.regression and name in OF_CLASSES:
+        fit = [measure for measure in known if measure not in OF_CLASSES]
+        raise BadInput(f"--measure: {name} is of classes, and {run.folder} a regression; one of {', '.join(fit)}")
     screen = Screen(aside=arguments.format != "table")
     wanted: list[Wanted] = [(model, {}) for model in models]
-    if not measure(load(arguments.run), arguments.measure, wanted, session_flags(arguments), screen):
+    if not measure(run, name, wanted, session_flags(arguments), screen):
         screen.line("stopped; the same command goes on")
         return 130
     run = load(arguments.run)

@@ -9,6 +9,7 @@ import pandas as pd
 from cgp.errors import BadInput
 from evaluate.job import SEARCH
 from populations.reading.frame import Run, load
+from populations.terminal.programs import studies_command
 
 Runs = Mapping[str, Run]
 
@@ -29,7 +30,8 @@ def named(folders: Iterable[Path]) -> dict[str, Run]:
             raise BadInput(f"{run.folder}: has no models yet; expected a run that has begun, try again later")
         if run.regression:
             raise BadInput(
-                f"{run.folder}: a regression, without the accuracies that figures are of; see: studies limit"
+                f"{run.folder}: a regression, without the accuracies that figures are of; expected: "
+                f"{studies_command()} limit {run.folder}"
             )
     return runs
 

@@ -195,10 +195,19 @@ def _check_mlp(asked: Flags, typed: Collection[str]) -> None:
         return
     if "init" in typed:
         raise BadInput(f"--init: {asked.evaluation.init} has no effect on --family {family}; expected --mlp-begins")
+    if asked.evaluation.record:
+        raise BadInput(
+            f"--record: {asked.evaluation.record} are of layers, and --family {family} holds all its blocks as one; "
+            "leave it out"
+        )
     if "norm_epsilon" in typed:
         raise BadInput(f"--norm-epsilon: has no effect on --family {family}, which does not normalise; leave it out")
     if asked.evaluation.dropout:
         raise BadInput(f"--dropout: has no effect on --family {family}, whose head is not trained; leave it out")
+    if asked.evaluation.checkpoint_activations:
+        raise BadInput(
+            f"--checkpoint-activations: has no effect on --family {family}, which has no nodes; leave it out"
+        )
     depths_of(chosen.mlp_depths)
     beta = 1 - chosen.mlp_alpha if chosen.mlp_beta is None else chosen.mlp_beta
     words = (chosen.mlp_block, chosen.mlp_activation, chosen.mlp_alpha, beta, chosen.mlp_gamma, chosen.mlp_begins)
@@ -220,6 +229,11 @@ def _check_task(asked: Flags, recipe: Recipe, data: DataSpec) -> None:
     if evolution.family != RESIDUAL_MLP:
         raise BadInput(
             f"--dataset {data.name}: a regression, which --family {RESIDUAL_MLP} alone learns; choose images"
+        )
+    if data.preprocess != "standard":
+        raise BadInput(
+            f"--preprocess: {data.preprocess} is of images, and {data.name} a regression, whose inputs stay as they "
+            "are; leave it out"
         )
     for goal in objectives(evolution.objectives):
         if goal.by is not None or "accuracy" in goal.name:

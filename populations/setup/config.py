@@ -242,7 +242,7 @@ def _typed(flags: dict[str, Any], where: str, types: Mapping[str, type]) -> dict
 # What is made of them
 
 _OF_GIVEN = {"generations": 1, "inherit": False}
-_OF_LIMIT = {"recipe": "limit", "objectives": "val_loss,params"}
+_OF_MLP = {"recipe": "limit", "objectives": "val_loss,params"}
 _UNRACED = {"racing": False, "rungs": None}
 
 
@@ -259,7 +259,7 @@ def _configured(given: dict[str, Any]) -> Config:
     if asked["weights"] and "recipe" not in flags and not switches.get("resume"):
         asked["recipe"] = "finetune"
     if asked["family"] == RESIDUAL_MLP and not switches.get("resume"):
-        asked |= {name: value for name, value in _OF_LIMIT.items() if name not in flags}
+        asked |= {name: value for name, value in _OF_MLP.items() if name not in flags}
     if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
         asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)

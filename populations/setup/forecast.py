@@ -210,8 +210,7 @@ def search_bytes(work: Work, workers: int) -> int:
 def worker_bytes(work: Work, device: str) -> int:
     """Predict the bytes of a worker that trains the median network, by FLOPs, of those to be expected."""
     sample = sorted(work.sample, key=lambda model: model.flops)
-    median, recipe = sample[len(sample) // 2], work.plan.recipe
-    recipe = dataclasses.replace(recipe, batch_size=recipe.batch(len(work.data.splits["train"])))
+    median, recipe = sample[len(sample) // 2], work.plan.recipe.fitted(len(work.data.splits["train"]))
     kind = device.partition(":")[0]
     images = work.data.images.nbytes if kind == "cuda" else 0  # on a CPU all workers share their pages
     asked = {"model": median.id, "recipe": dataclasses.asdict(recipe)}

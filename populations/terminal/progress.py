@@ -20,10 +20,11 @@ class TrainingProgress:
         self._task = self._bar.add_task("starting", total=epochs)
 
     def __call__(self, curve: list[dict[str, float]]) -> None:
-        """Show the epoch that ends `curve`, its accuracies and about how long the rest will take."""
+        """Show the epoch that ends `curve`, its accuracies, or losses where there are none, and how long is left."""
         epoch, row = len(curve), curve[-1]
         left = (self.epochs - epoch) * sum(point["seconds"] for point in curve) / epoch
-        shown = [f"{name} {row[name]:.4f}" for name in ("train_accuracy", "val_accuracy") if name in row]
+        score = "accuracy" if "train_accuracy" in row else "loss"
+        shown = [f"{name} {row[name]:.4f}" for name in (f"train_{score}", f"val_{score}") if name in row]
         text = "  ".join([*shown, f"about {duration(left)} left" if left else "done"])
         if not self._bar.disable:
             self._bar.update(self._task, completed=epoch, description=text)
