@@ -46,14 +46,13 @@ class Costs:
         steps, joins = self.steps, self.joins
         flow = (self.image.channels, 0)
         flows, params, flops = [flow], 0, 0
-        for n, first in enumerate(firsts):
-            gene = blocks[n]
+        for first, second, gene in zip(firsts, seconds, blocks, strict=False):
             flow = flows[first]
             how = joins[gene]
             if how is not None:
-                other = flows[seconds[n]]
-                channels = flow[0] + other[0] if how == "concat" else max(flow[0], other[0])
-                flow = (channels, max(flow[1], other[1]))
+                (channels, halvings), (others, more) = flow, flows[second]
+                channels = channels + others if how == "concat" else channels if channels > others else others
+                flow = (channels, halvings if halvings > more else more)
             flow, own_params, own_flops = steps[gene][flow]
             params += own_params
             flops += own_flops
