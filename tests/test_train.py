@@ -419,8 +419,7 @@ def interrupted(job: Job) -> Result:
     return evaluate(job)
 
 
-# `variation` is of residual MLPs: test_limit.py kills one.
-@pytest.mark.parametrize("schedule", [schedule for schedule in SCHEDULES if schedule != "variation"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_interrupted_training_ends_as_if_nothing_had_happened(
     make_job: MakeJob, optimizer: str, schedule: str
