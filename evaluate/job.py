@@ -76,7 +76,7 @@ class Recipe:
             ("--record", self.record or RECORDED[0], RECORDED),
         ):
             if value not in known:
-                raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {known}")
+                raise BadInput(f"{flag}: unknown {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
         for flag, number, lowest in (
             ("--epochs", self.epochs, 1),
             ("--batch-size", self.batch_size or 2, 2),

@@ -45,7 +45,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--memory-limit", "1"], "--memory-limit: 1 MB; predicted are "),
     (
         ["--record", "activation"],
-        "--record: unknown 'activation' (did you mean 'activations'?); one of ('activations',)",
+        "--record: unknown 'activation' (did you mean 'activations'?); one of activations",
     ),
     (["--population", "0"], "--population: 0"),
     (["--offspring", "0"], "--offspring: 0"),
