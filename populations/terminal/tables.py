@@ -40,4 +40,9 @@ def _too_wide(table: pd.DataFrame, spare: Sequence[str]) -> list[str]:
 
 
 def _text(table: pd.DataFrame) -> str:
-    return table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}")
+    return table.to_string(index=False, na_rep="", float_format=_number)
+
+
+def _number(value: float) -> str:
+    """Return four decimals, of less than a thousandth two digits: learning rates are that small."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}"
