@@ -1,5 +1,6 @@
 """What a network costs, told from its genes alone: fast enough to ask of every draw and every mutation. No torch."""
 
+import math
 from collections.abc import Sequence
 
 from cgp.blocks import Block
@@ -36,14 +37,21 @@ class Costs:
         self.steps = tuple(Steps(block, image) for block in blocks)
         self.joins = tuple(block.join if block.arity == 2 else None for block in blocks)
 
-    def of(self, blocks: Sequence[int], firsts: Sequence[int], seconds: Sequence[int]) -> tuple[int, int]:
+    def of(
+        self,
+        blocks: Sequence[int],
+        firsts: Sequence[int],
+        seconds: Sequence[int],
+        most: tuple[float, float] = (math.inf, math.inf),
+    ) -> tuple[int, int]:
         """Return parameters, and forward FLOPs per image, of nodes and the head behind the last of them.
 
         Node n has the gene `blocks[n - 1]` and reads `firsts[n - 1]`, and where it joins `seconds[n - 1]`; 0 is the
         image. There are as many nodes as `firsts`. Equal to `Graph.params` and `Graph.flops` (a test holds it), fifty
-        times as fast.
+        times as fast. Where one of the two is beyond `most`, that is all that is told: later nodes are not counted.
         """
         steps, joins = self.steps, self.joins
+        most_params, most_flops = most
         flow = (self.image.channels, 0)
         flows, params, flops = [flow], 0, 0
         for first, second, gene in zip(firsts, seconds, blocks, strict=False):
@@ -56,6 +64,8 @@ class Costs:
             flow, own_params, own_flops = steps[gene][flow]
             params += own_params
             flops += own_flops
+            if params > most_params or flops > most_flops:
+                break
             flows.append(flow)
         features, halvings = flow
         if self.head == "flatten":

@@ -1,5 +1,6 @@
 """What may be drawn: blocks, depth range, image, limits."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -233,8 +234,15 @@ class Space:
         """Whether parameters or FLOPs are limited."""
         return self.params_limit is not None or self.max_flops is not None
 
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """The limits on parameters and FLOPs, infinite where there is none."""
+        return (
+            math.inf if self.params_limit is None else self.params_limit,
+            math.inf if self.max_flops is None else self.max_flops,
+        )
+
     def admits(self, params: int, flops: int) -> bool:
         """Whether a network with so many parameters and FLOPs is within the limits."""
-        return (self.params_limit is None or params <= self.params_limit) and (
-            self.max_flops is None or flops <= self.max_flops
-        )
+        most_params, most_flops = self.limits
+        return params <= most_params and flops <= most_flops
