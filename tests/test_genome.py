@@ -18,6 +18,7 @@ from cgp.layers import Shape
 from cgp.mutation import forced, neutral
 from cgp.space import Space
 from cgp.wiring import wiring
+from cgp.wiring.sequential import split
 
 RANGES = ((1, 1), (1, 2), (3, 5), (20, 70), (300, 1000))
 SETS = (*FUNCTION_SETS, "conv_8_3", "conv_8_3,sum", "conv_8_3,conv_16_1,maxpool,concat")
@@ -236,6 +237,17 @@ def test_costs_told_from_the_genes_are_those_of_the_graph(space: Space, seed: in
     genome = drawn(space, seed)
     graph = genome.graph(space)
     assert wiring(space).cost(genome.genes, space) == (graph.params, graph.flops)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999, 1.0])
+def test_costs_beyond_a_limit_are_told_to_be_beyond(share: float) -> None:
+    space = make_space("cgp-cnn-res", (20, 30))
+    for seed in range(20):
+        genes = drawn(space, seed).genes
+        blocks, seconds, depth = split(genes, space)
+        whole = wiring(space).cost(genes, space)
+        told = space.costs.of(blocks, range(depth), seconds, (share * whole[0], share * whole[1]))
+        assert told == whole if share == 1 else told[0] > share * whole[0] or told[1] > share * whole[1]
 
 
 @examples
