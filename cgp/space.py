@@ -1,6 +1,7 @@
 """What may be drawn: blocks, depth range, image, limits."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -246,3 +247,7 @@ class Space:
         """Whether a network with so many parameters and FLOPs is within the limits."""
         most_params, most_flops = self.limits
         return params <= most_params and flops <= most_flops
+
+    def fits(self, blocks: Sequence[int], firsts: Sequence[int], seconds: Sequence[int]) -> bool:
+        """Whether the network of these nodes, see `Costs.of`, is within the limits."""
+        return self.admits(*self.costs.of(blocks, firsts, seconds, self.limits))

@@ -153,7 +153,7 @@ class Draw:
         """Return what says whether other blocks than `before` fit, wired as the active cells are."""
         space = self._space
         firsts, seconds = connections(self.active, before, self.firsts, self.seconds, space)
-        return lambda blocks: space.admits(*space.costs.of(blocks, firsts, seconds, space.limits))
+        return lambda blocks: space.fits(blocks, firsts, seconds)
 
     def _replace(self) -> int:
         """Put the cheapest network of the same depth into the grid; return of how many nodes it is."""

@@ -153,7 +153,7 @@ def _fit(blocks: list[int], seconds: list[int], depth: int, space: Space, rng: n
     """
 
     def fits(genes: Sequence[int]) -> bool:
-        return space.admits(*space.costs.of(genes, range(depth), seconds, space.limits))
+        return space.fits(genes, range(depth), seconds)
 
     if fits(blocks):
         return 0
