@@ -209,10 +209,8 @@ def _check_mlp(asked: Flags, typed: Collection[str]) -> None:
             f"--checkpoint-activations: has no effect on --family {family}, which has no nodes; leave it out"
         )
     depths_of(chosen.mlp_depths)
-    beta = 1 - chosen.mlp_alpha if chosen.mlp_beta is None else chosen.mlp_beta
-    words = (chosen.mlp_block, chosen.mlp_activation, chosen.mlp_alpha, beta, chosen.mlp_gamma, chosen.mlp_begins)
     try:
-        ResidualMLP(1, 1, Shape(1, 1, 1), 1, *words)
+        ResidualMLP(1, 1, Shape(1, 1, 1), 1, **chosen.of_each)
     except BadInput as error:
         raise BadInput(f"--family {family}: {error}") from error
 

@@ -88,16 +88,7 @@ class Config(Flags):
             return {"amounts": self.amounts()}
         if self.evolution.family != RESIDUAL_MLP:
             return {}
-        return {
-            "depths": depths_of(asked.mlp_depths),
-            "width": asked.mlp_width,
-            "block": asked.mlp_block,
-            "activation": asked.mlp_activation,
-            "alpha": asked.mlp_alpha,
-            "beta": 1 - asked.mlp_alpha if asked.mlp_beta is None else asked.mlp_beta,
-            "gamma": asked.mlp_gamma,
-            "begins": asked.mlp_begins,
-        }
+        return {"depths": depths_of(asked.mlp_depths), "width": asked.mlp_width, **asked.of_each}
 
     @property
     def weights_file(self) -> Path | None:

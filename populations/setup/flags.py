@@ -118,6 +118,18 @@ class MlpFlags:
     mlp_gamma: float = flag(1.0, "weights begin between -m and m, where m is half of L^(-beta - 1/gamma); above 0", before=1.0)
     mlp_begins: str = flag("ntrunc", f"how weights begin: {_or([f'{name} ({what})' for name, what in BEGINNINGS.items()])}", before="ntrunc")
 
+    @property
+    def of_each(self) -> dict[str, Any]:
+        """The fields of `ResidualMLP` that all of them have in common, but for their width."""
+        return {
+            "block": self.mlp_block,
+            "activation": self.mlp_activation,
+            "alpha": self.mlp_alpha,
+            "beta": 1 - self.mlp_alpha if self.mlp_beta is None else self.mlp_beta,
+            "gamma": self.mlp_gamma,
+            "begins": self.mlp_begins,
+        }
+
 
 @dataclass(frozen=True)
 class EvaluationFlags:
