@@ -1,7 +1,8 @@
 """What a network costs, told from its genes alone: fast enough to ask of every draw and every mutation. No torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count
 
 from cgp.blocks import Block
 from cgp.layers import Shape, measure
@@ -43,20 +44,21 @@ class Costs:
         firsts: Sequence[int],
         seconds: Sequence[int],
         most: tuple[float, float] = (math.inf, math.inf),
+        numbers: Iterable[int] | None = None,
     ) -> tuple[int, int]:
         """Return parameters, and forward FLOPs per image, of nodes and the head behind the last of them.
 
-        Node n has the gene `blocks[n - 1]` and reads `firsts[n - 1]`, and where it joins `seconds[n - 1]`; 0 is the
-        image. There are as many nodes as `firsts`. Equal to `Graph.params` and `Graph.flops` (a test holds it), fifty
+        Nodes come in topological order; `numbers` are what inputs call them, 1, 2, ... where left out, and 0 is the
+        image. Node n has the gene `blocks[n - 1]` and reads `firsts[n - 1]`, and where it joins `seconds[n - 1]`.
+        There are as many nodes as `firsts`. Equal to `Graph.params` and `Graph.flops` (a test holds it), fifty
         times as fast. Where one of the two is beyond `most`, that is all that is told: later nodes are not counted.
         """
         steps, joins = self.steps, self.joins
         most_params, most_flops = most
         flow = (self.image.channels, 0)
-        flows, params, flops = [flow], 0, 0
-        for first, second, gene in zip(firsts, seconds, blocks, strict=False):
-            flow = flows[first]
-            how = joins[gene]
+        flows, params, flops = {0: flow}, 0, 0
+        for number, first, second, gene in zip(numbers or count(1), firsts, seconds, blocks, strict=False):
+            flow, how = flows[first], joins[gene]
             if how is not None:
                 (channels, halvings), (others, more) = flow, flows[second]
                 channels = channels + others if how == "concat" else channels if channels > others else others
@@ -66,7 +68,7 @@ class Costs:
             flops += own_flops
             if params > most_params or flops > most_flops:
                 break
-            flows.append(flow)
+            flows[number] = flow
         features, halvings = flow
         if self.head == "flatten":
             features *= (self.image.height >> halvings) * (self.image.width >> halvings)

@@ -4,7 +4,6 @@ Cells are numbered from 1, column by column; 0 is the image, which stands before
 last is the output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -152,14 +151,3 @@ class Grid:
             cells[-1] = cells[-1]._replace(second=strand[-1])
             cells += [Cell(number, first) for number, first in zip(strand, [before, *strand], strict=False)]
         return cells
-
-
-def in_order(blocks: Mapping[Cell, int]) -> tuple[list[int], list[int], list[int]]:
-    """Return block genes, first and second inputs of cells in the order of their numbers, renumbered from 1.
-
-    What has no second input has 0 there. The cells read none but each other, and the image.
-    """
-    cells = sorted(blocks)
-    place = {0: 0} | {cell.number: n for n, cell in enumerate(cells, 1)}
-    seconds = [0 if cell.second is None else place[cell.second] for cell in cells]
-    return [blocks[cell] for cell in cells], [place[cell.first] for cell in cells], seconds

@@ -5,8 +5,8 @@ a network can be measured without torch. `cgp.network` turns the very same value
 is why the counted and the built network cannot drift apart. `cgp.source` writes them as text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from cgp.errors import BadInput
@@ -105,21 +105,14 @@ class Parallel:
     def measure(self, shape: Shape) -> Measure:
         """Measure this layer on an input of `shape`."""
         parts = [measure(branch, shape) for branch in self.branches]
-        return Measure(
-            joined([part.shape for part in parts], self.how),
-            sum(part.params for part in parts),
-            sum(part.flops for part in parts),
-            max(part.convs for part in parts),
-            max(part.reach for part in parts),
-            parts[0].stride,
-        )
+        shapes, params, flops, convs, reach, strides = zip(*parts, strict=True)
+        return Measure(joined(shapes, self.how), sum(params), sum(flops), max(convs), max(reach), strides[0])
 
 
 Layer = Conv | Norm | Relu | Pool | Parallel
 Layers = tuple[Layer, ...]
 
 
-@lru_cache(maxsize=65536)
 def measure(layers: Layers, shape: Shape) -> Measure:
     """Measure a chain of `layers` on an input of `shape`."""
     params = flops = convs = reach = 0
@@ -133,7 +126,7 @@ def measure(layers: Layers, shape: Shape) -> Measure:
     return Measure(shape, params, flops, convs, reach, stride)
 
 
-def joined(shapes: list[Shape], how: How) -> Shape:
+def joined(shapes: Sequence[Shape], how: How) -> Shape:
     """Return the shape of equally large maps once summed (channels zero-padded) or concatenated.
 
     Raises BadInput when heights or widths differ.
@@ -141,4 +134,4 @@ def joined(shapes: list[Shape], how: How) -> Shape:
     if len({(s.height, s.width) for s in shapes}) > 1:
         raise BadInput(f"{how} of maps of different size: {[tuple(s) for s in shapes]}")
     channels = [s.channels for s in shapes]
-    return shapes[0]._replace(channels=sum(channels) if how == "concat" else max(channels))
+    return Shape(sum(channels) if how == "concat" else max(channels), *shapes[0][1:])

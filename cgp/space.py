@@ -1,14 +1,16 @@
 """What may be drawn: blocks, depth range, image, limits."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from cgp.blocks import Block, block, function_set
 from cgp.costs import Costs
 from cgp.errors import BadInput
-from cgp.grid import Cell, Grid, in_order
+from cgp.grid import Cell, Grid, Numbers
 from cgp.layers import EPSILON, Shape
 
 FLOPS_PER_PIXEL = 500_000  # of the image: what a ResNet-110 takes (494,000, at any size)
@@ -132,6 +134,14 @@ class Space:
         """The cells of the grid; where the function set has a stem, column 0 alone reads the image."""
         return Grid(self.rows, self.columns, self.levels_back, bool(function_set(self.function_set).stem))
 
+    @cached_property
+    def block_choices(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Block genes that cells of the grid may have; of every cell where its own begin there, and how many."""
+        first, later = len(self.first_choices), len(self.later_choices)
+        in_column_0 = np.arange(self.grid.cells) < self.rows
+        choices = np.asarray(self.first_choices + self.later_choices)
+        return choices, np.where(in_column_0, 0, first), np.where(in_column_0, first, later)
+
     @property
     def depths(self) -> range:
         """What a depth gene may be."""
@@ -214,7 +224,9 @@ class Space:
     def _cheapest_cost(self, depth: int) -> tuple[int, int]:
         if self.wiring != "grid":
             return self.costs.of(self.cheapest_genes(depth), range(depth), [0] * depth)
-        return self.costs.of(*in_order(self.cheapest_cells(depth)))
+        cells = sorted(self.cheapest_cells(depth).items())
+        firsts, seconds = [cell.first for cell, _ in cells], [cell.second or 0 for cell, _ in cells]
+        return self.costs.of([gene for _, gene in cells], firsts, seconds, numbers=[cell.number for cell, _ in cells])
 
     @property
     def usual_flops(self) -> int:
@@ -248,6 +260,12 @@ class Space:
         most_params, most_flops = self.limits
         return params <= most_params and flops <= most_flops
 
-    def fits(self, blocks: Sequence[int], firsts: Sequence[int], seconds: Sequence[int]) -> bool:
+    def fits(
+        self,
+        blocks: Sequence[int],
+        firsts: Sequence[int],
+        seconds: Sequence[int],
+        numbers: Iterable[int] | None = None,
+    ) -> bool:
         """Whether the network of these nodes, see `Costs.of`, is within the limits."""
-        return self.admits(*self.costs.of(blocks, firsts, seconds, self.limits))
+        return self.admits(*self.costs.of(blocks, firsts, seconds, self.limits, numbers))

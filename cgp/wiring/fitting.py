@@ -24,16 +24,20 @@ def narrowed(
     kinds stay; where that is not enough, the cheapest block, but for the genes that are `kept`. A node is `later`
     where it may have any block of the set.
     """
-    order = rng.permutation(len(blocks)).tolist()
+    order, narrowest = rng.permutation(len(blocks)).tolist(), space.narrowest
 
     def cheaper(level: int) -> list[int]:
         genes = list(blocks)
         for n in order[: len(blocks) * min(level, _PARTS) // _PARTS]:
-            genes[n] = space.narrowest[later[n]][genes[n]]
+            genes[n] = narrowest[later[n]][genes[n]]
         for n in order[: len(blocks) * max(0, level - _PARTS) // _PARTS]:
             if not kept[genes[n]]:
                 genes[n] = space.cheapest[later[n]]
         return genes
 
-    level = bisect_left(range(2 * _PARTS + 1), True, 1, key=lambda level: fits(cheaper(level)))
-    return cheaper(level) if level <= 2 * _PARTS else None
+    usual, all_narrow, cheapest = range(1, _PARTS), range(_PARTS, _PARTS + 1), range(_PARTS + 1, 2 * _PARTS + 1)
+    for levels in (usual, all_narrow, cheapest):  # in one range, bisection would ask of the cheapest too often
+        place = bisect_left(levels, True, key=lambda level: fits(cheaper(level)))
+        if place < len(levels):
+            return cheaper(levels[place])
+    return None

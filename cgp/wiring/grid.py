@@ -19,7 +19,7 @@ from cgp.blocks import block
 from cgp.errors import BadInput
 from cgp.graph import Node
 from cgp.space import Space
-from cgp.wiring.grid_draw import Draw, connections
+from cgp.wiring.grid_draw import Draw
 
 
 class Genes(NamedTuple):
@@ -182,9 +182,8 @@ def _check_input(what: str, gene: int, admitted: range) -> None:
 
 def _cost(genes: Genes, active: Sequence[int], space: Space) -> tuple[int, int]:
     """Return what the network of the `active` cells costs, of which the last is the output."""
-    blocks = [genes.blocks[cell - 1] for cell in active]
-    firsts, seconds = connections(active, blocks, genes.firsts, genes.seconds, space)
-    return space.costs.of(blocks, firsts, seconds)
+    blocks, firsts, seconds = ([of_cells[cell - 1] for cell in active] for of_cells in genes[:3])
+    return space.costs.of(blocks, firsts, seconds, numbers=active)
 
 
 # -- what a gene may be instead

@@ -1,7 +1,7 @@
 """How the genes of a grid are drawn: the active cells first, and then what is silent. No torch."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import ne
 
 import numpy as np
@@ -39,50 +39,43 @@ class Draw:
 
     def _fill(self) -> None:
         """Draw all genes, as if all cells were silent."""
-        space, rng, grid = self._space, self._rng, self._space.grid
+        grid = self._space.grid
         lowest, count = grid.reach
-        chances = rng.random((3, grid.cells))
-        of_block = np.full(grid.cells, len(space.later_choices))
-        of_block[: grid.rows] = len(space.first_choices)
-        genes = (chances[0] * of_block).astype(np.int64)
-        blocks = np.asarray(space.later_choices)[genes % len(space.later_choices)]
-        blocks[: grid.rows] = np.asarray(space.first_choices)[genes[: grid.rows]]
-        inputs = lowest + (chances[1:] * count).astype(np.int64)
-        self.blocks: list[int] = blocks.tolist()
+        choices, starts, counts = self._space.block_choices
+        chances = self._rng.random((3, grid.cells))
+        self.blocks: list[int] = choices[starts + (chances[0] * counts).astype(np.int64)].tolist()
         self.firsts: list[int]
         self.seconds: list[int]
-        self.firsts, self.seconds = inputs.tolist()
+        self.firsts, self.seconds = (lowest + (chances[1:] * count).astype(np.int64)).tolist()
 
     def _cells_beside(self, columns: Numbers, rows: Numbers, count: int) -> list[tuple[int, int, int]]:
         """Draw cells beside the path, at most one in a column, each before the path's last column.
 
         Returns them in order, each with its column and the place in the path of the next cell there.
         """
-        grid, rng = self._space.grid, self._rng
-        taken = np.full(grid.columns, -1)
-        taken[columns] = rows
-        chosen = np.sort(rng.permutation(columns[-1])[:count])
-        away = taken[chosen]  # the row of the path, where it has a cell in that column
-        free = (rng.random(count) * (grid.rows - (away >= 0))).astype(np.int64)
-        free += (free >= away) & (away >= 0)
-        ahead = np.searchsorted(columns, chosen, side="right")
-        cells = chosen * grid.rows + free + 1
-        return list(zip(cells.tolist(), chosen.tolist(), ahead.tolist(), strict=True))
+        of_path, rng = dict(zip(columns.tolist(), rows.tolist(), strict=True)), self._rng
+        chosen: list[int] = np.sort(rng.permutation(columns[-1])[:count]).tolist()
+        ahead = np.searchsorted(columns, chosen, side="right").tolist()
+        in_column, beside = self._space.rows, list[tuple[int, int, int]]()
+        for column, place, chance in zip(chosen, ahead, rng.random(count).tolist(), strict=True):
+            taken = of_path.get(column, in_column)  # where the path has no cell, all rows are free
+            row = int(chance * (in_column - (taken < in_column)))
+            beside.append((column * in_column + row + (row >= taken) + 1, column, place))
+        return beside
 
     def _connect(self) -> None:
         """Connect the active cells: the path, then strands beside it, then whatever else joins two of them."""
-        space, grid = self._space, self._space.grid
+        space, blocks, firsts, joins = self._space, self.blocks, self.firsts, self._space.joins
         for before, cell in zip([0, *self._path], self._path, strict=False):
-            self.firsts[cell - 1] = before
+            firsts[cell - 1] = before
         joined = self._connect_beside()
-        joins = space.joins
         for cell in self.active:
-            if joins[self.blocks[cell - 1]] and cell not in joined:
-                others = self._active_before(cell, self.firsts[cell - 1])
+            if joins[blocks[cell - 1]] and cell not in joined:
+                others = self._active_before(cell, firsts[cell - 1])
                 if others:
                     self.seconds[cell - 1] = self._one_of(others)
                 else:
-                    self.blocks[cell - 1] = self._one_of(space.plain(2 if grid.column(cell) else 1))
+                    blocks[cell - 1] = self._one_of(space.plain(2 if cell > space.rows else 1))
 
     def _connect_beside(self) -> set[int]:
         """Connect the cells beside the path to strands that begin and end on it; return the cells that join them.
@@ -90,15 +83,14 @@ class Draw:
         A strand goes on with the next cell beside the path, or joins the path at its next cell, by chance; where one
         of the two is impossible, the other is not.
         """
-        space, rows, joined, strand = self._space, self._space.grid.rows, set[int](), 0
+        space, rows, joined, strand = self._space, self._space.rows, set[int](), 0
         every_join = [gene for gene in space.later_choices if space.joins[gene]]
-        for n, (cell, column, ahead) in enumerate(self._beside):
+        following = [column for _, column, _ in self._beside[1:]] + [space.columns + space.levels_back]
+        for (cell, column, ahead), after in zip(self._beside, following, strict=False):
             self.firsts[cell - 1] = strand or self._one_of(self._active_before(cell))
             strand, join = cell, self._path[ahead]
-            out_of_reach = column + space.levels_back + 1
-            following = self._beside[n + 1][1] if n + 1 < len(self._beside) else out_of_reach
-            apart = following >= out_of_reach
-            if apart or ((join - 1) // rows <= following and next(self._chances) < _JOINING):
+            apart = after > column + space.levels_back
+            if apart or ((join - 1) // rows <= after and next(self._chances) < _JOINING):
                 self.seconds[join - 1] = cell
                 if not space.joins[self.blocks[join - 1]]:
                     self.blocks[join - 1] = self._one_of(every_join)
@@ -112,7 +104,9 @@ class Draw:
         found = active[bisect_left(active, reach.start) : bisect_left(active, reach.stop)]
         if not reach.start:
             found.append(0)
-        return [source for source in found if source != but]
+        if but in found:
+            found.remove(but)
+        return found
 
     def _one_of(self, values: Sequence[int]) -> int:
         return values[int(next(self._chances) * len(values))]
@@ -125,7 +119,7 @@ class Draw:
         if surplus <= 0:
             return 0
         for n in rng.permutation(len(shrinking))[:surplus].tolist():
-            plain = space.plain(2 if space.grid.column(shrinking[n]) else 1)
+            plain = space.plain(2 if shrinking[n] > space.rows else 1)
             self.blocks[shrinking[n] - 1] = plain[rng.integers(len(plain))]
         return surplus
 
@@ -136,24 +130,22 @@ class Draw:
         blocks were replaced.
         """
         space, active = self._space, self.active
-        before = [self.blocks[cell - 1] for cell in active]
-        fits = self._fits(before)
+        of_cells = self.blocks, self.firsts, self.seconds
+        before, firsts, seconds = ([genes[cell - 1] for cell in active] for genes in of_cells)
+
+        def fits(blocks: Sequence[int]) -> bool:
+            return space.fits(blocks, firsts, seconds, active)
+
         if fits(before):
             return 0
         kept = [joins or shrinks for joins, shrinks in zip(space.joins, space.shrinks, strict=True)]
-        later = [space.grid.column(cell) > 0 for cell in active]
+        later = [cell > space.rows for cell in active]  # behind column 0
         fitted = narrowed(before, later, kept, fits, space, self._rng)
         if fitted is None:
             return self._replace()
         for cell, gene in zip(active, fitted, strict=True):
             self.blocks[cell - 1] = gene
         return sum(map(ne, before, fitted))
-
-    def _fits(self, before: Sequence[int]) -> Callable[[Sequence[int]], bool]:
-        """Return what says whether other blocks than `before` fit, wired as the active cells are."""
-        space = self._space
-        firsts, seconds = connections(self.active, before, self.firsts, self.seconds, space)
-        return lambda blocks: space.fits(blocks, firsts, seconds)
 
     def _replace(self) -> int:
         """Put the cheapest network of the same depth into the grid; return of how many nodes it is."""
@@ -165,18 +157,3 @@ class Draw:
         self.active = sorted(cell.number for cell in cells)
         self._path = self.active
         return len(cells)
-
-
-def connections(
-    active: Sequence[int], blocks: Sequence[int], firsts: Sequence[int], seconds: Sequence[int], space: Space
-) -> tuple[list[int], list[int]]:
-    """Return what the `active` cells of these `blocks` read first and second, by place among them; 0: the image.
-
-    `firsts` and `seconds` are of all cells. A cell that joins nothing has 0 as its second.
-    """
-    place = {0: 0} | {cell: n for n, cell in enumerate(active, 1)}
-    joins = map(space.joins.__getitem__, blocks)
-    return (
-        [place[firsts[cell - 1]] for cell in active],
-        [place[seconds[cell - 1]] if join else 0 for cell, join in zip(active, joins, strict=True)],
-    )
