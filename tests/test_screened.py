@@ -43,8 +43,8 @@ SMALL = (
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer candidates a generation, so that the tests are short."""
-    for name in ("_DRAWS", "_CHILDREN"):
-        monkeypatch.setattr(screened, name, 100)
+    for name in ("draws", "children"):
+        monkeypatch.setattr(screened.Screened, name, 100)
 
 
 def graphs(count: int, seed: int = 0, space: Space = SPACE) -> list[Graph]:

@@ -54,7 +54,12 @@ class AtRandom(Screened):
 
 
 class ModelFree(Screened):
-    """The same candidates without a model: a one-gene child of the incumbent or a draw, as likely as each other."""
+    """The same candidates without a model: a one-gene child of the incumbent or a draw, as likely as each other.
+
+    It picks blindly, so it is spared the making of thousands: the budget pays for that.
+    """
+
+    draws = children = 64
 
     def candidates(self, incumbent: Individual | None, rng: np.random.Generator) -> list[Proposal]:
         """Return as many draws as there are children, for many children are one and the same graph."""

@@ -24,7 +24,6 @@ from populations.surrogate import Seen, Surrogate, features
 
 START = 24  #: networks that are drawn before anything is learned
 TRUST = 0.2  #: Spearman correlation in cross-validation from which the surrogate is heeded
-_DRAWS = _CHILDREN = 2_000  # candidates of a generation
 _UNIFORM = 4  # one in so many is a plain draw
 _LATEST = 2_000  # networks that are learned from
 _STRATA = 16  # draws for each network of the first generation
@@ -68,6 +67,8 @@ class Screened(Strategy):
 
     fewest: ClassVar[int] = START
     known: ClassVar[slice] = slice(None)  #: features that it learns from
+    draws: ClassVar[int] = 2_000  #: among the candidates of a generation
+    children: ClassVar[int] = 2_000  #: of the incumbent, among them
     idle: ClassVar[tuple[str, ...]] = ("mutation_rate",)
 
     def __init__(self, settings: Settings) -> None:
@@ -181,9 +182,9 @@ class Screened(Strategy):
     def candidates(self, incumbent: Individual | None, rng: np.random.Generator) -> list[Proposal]:
         """Return draws and one-gene children of `incumbent`, each graph once and none that was asked for."""
         space = self.settings.space
-        proposals = [self._proposed(draw(space, rng)) for _ in range(_DRAWS)]
+        proposals = [self._proposed(draw(space, rng)) for _ in range(self.draws)]
         if incumbent is not None:
             parent, key = incumbent.genome, incumbent.record.candidate.key
-            proposals += [self._proposed(one_gene(parent, space, rng), key) for _ in range(_CHILDREN)]
+            proposals += [self._proposed(one_gene(parent, space, rng), key) for _ in range(self.children)]
         fresh = {proposal.graph.id: proposal for proposal in proposals if proposal.graph.id not in self._graphs}
         return list(fresh.values())
