@@ -29,9 +29,25 @@ INITIALISATIONS = (
     "depth_scaled",
     "default",
 )
-PREPROCESSINGS = ("standard", "gcn", "zca", "gcn-zca")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECORDED = ("activations",)  #: what can be recorded of a training beside its scores
+
+
+class Preprocessing(NamedTuple):
+    """What is made of pixels before a network sees them."""
+
+    contrast: bool = False  #: each image normalised by its own mean and contrast, instead of all by their channels'
+    whitened: bool = False
+
+
+#: By the name that `--preprocess` gives; see `evaluate.data.preprocessing`.
+PREPROCESSINGS = {
+    "standard": Preprocessing(),
+    "gcn": Preprocessing(contrast=True),
+    "zca": Preprocessing(whitened=True),
+    "gcn-zca": Preprocessing(contrast=True, whitened=True),
+}
+
 # Fields that earlier versions lacked; what they are by default is what those versions did.
 _LATER_IN_RECIPE = (
     *("record", "ghost_batch", "memory_limit", "checkpoint_activations"),
@@ -172,7 +188,7 @@ class DataSpec:
     image_size: int | None = None  #: side in pixels to which `folder:` images are cropped and scaled
     #: stratified subset of the validation images; `auto`: as large a share as `train_size` is, None: all
     val_size: int | Literal["auto"] | None = None
-    preprocess: str = "standard"  #: of `PREPROCESSINGS`: what is made of pixels, see `evaluate.data.preprocessing`
+    preprocess: str = "standard"  #: of `PREPROCESSINGS`
 
     def __post_init__(self) -> None:
         """Raise BadInput for an unknown preprocessing."""

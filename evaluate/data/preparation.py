@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from cgp.errors import BadInput
 from cgp.layers import Shape
 from evaluate.data.splits import Data
-from evaluate.job import DataSpec
+from evaluate.job import PREPROCESSINGS, DataSpec
 
 
 class Contrast(NamedTuple):
@@ -43,12 +43,12 @@ class Preparation:
     @property
     def contrast(self) -> bool:
         """Whether each image is normalised by its own mean and contrast, instead of all by their channels'."""
-        return self.preprocess.startswith("gcn")
+        return PREPROCESSINGS[self.preprocess].contrast
 
     @property
     def whitened(self) -> bool:
         """Whether images are whitened, by a matrix that is too large to be said here."""
-        return self.preprocess.endswith("zca")
+        return PREPROCESSINGS[self.preprocess].whitened
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain value that `from_json` reads."""

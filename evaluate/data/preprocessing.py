@@ -20,6 +20,7 @@ from cgp.errors import BadInput
 from evaluate.data.preparation import CONTRAST
 from evaluate.data.splits import Data
 from evaluate.files import WHITENING, draft_of
+from evaluate.job import PREPROCESSINGS
 
 ZCA_EPSILON = 1e-3  #: is added to eigenvalues, of which a pixel has about 1
 _LARGEST = 4096  # numbers of an image that is whitened: its covariance has so many rows, 128 MB of float64
@@ -31,7 +32,8 @@ def prepared(pixels: Tensor, mean: Tensor, std: Tensor, preprocess: str, whiteni
 
     `mean` and `std` are of channels, and have a shape that fits; `whitening` is what `whitening_of` returned.
     """
-    x = contrast_normalised(pixels.float()) if preprocess.startswith("gcn") else (pixels.float() - mean) / std
+    contrast = PREPROCESSINGS[preprocess].contrast
+    x = contrast_normalised(pixels.float()) if contrast else (pixels.float() - mean) / std
     if whitening is None:
         return x
     centre, matrix = whitening[0], whitening[1:]
@@ -51,7 +53,7 @@ def whitening_of(data: Data) -> Tensor | None:
     Its shape is (numbers of an image + 1, numbers of an image), float32: the mean, and behind it the matrix. Raises
     BadInput for images that are too large or too few, and where the cache cannot be written or is damaged.
     """
-    if not data.preprocess.endswith("zca"):
+    if not PREPROCESSINGS[data.preprocess].whitened:
         return None
     if data.whitening is not None:
         return read_whitening(data.whitening)
@@ -69,7 +71,8 @@ def as_in_run(data: Data, run: Path) -> Data:
     A matrix that is computed anew, as by another number of threads, may differ in its last bits.
     """
     kept = run / WHITENING
-    return replace(data, whitening=kept) if data.preprocess.endswith("zca") and kept.exists() else data
+    whitened = PREPROCESSINGS[data.preprocess].whitened
+    return replace(data, whitening=kept) if whitened and kept.exists() else data
 
 
 def restore(data: Data, run: Path) -> None:

@@ -12,7 +12,7 @@ from cgp.model import Model
 from evaluate.data.preprocessing import restore, whitening_of
 from evaluate.data.splits import Data, load
 from evaluate.foreign import Foreign
-from evaluate.job import Goal, Measure, Recipe, Train
+from evaluate.job import PREPROCESSINGS, Goal, Measure, Recipe, Train
 from evaluate.measures.goals import try_out
 from evaluate.metrics import goals_of, objectives, sealed
 from evaluate.pool.executors import await_ready
@@ -79,7 +79,7 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
         refuse_other_images(recorded, data.fingerprint, config.resume, f"--resume {config.resume}")
         refuse_other_code(recorded, _digests(measuring), config.resume)
         restore(data, config.resume)
-    if spec.preprocess.endswith("zca"):
+    if PREPROCESSINGS[spec.preprocess].whitened:
         screen.doing("whitening the training images")
         whitening_of(data)  # before there are workers, which all read it
     space = config.space_for(data.shape, len(data.classes))

@@ -141,7 +141,7 @@ class EvaluationFlags:
     train_size: int | None = flag(None, "stratified subset of the training images [default: all]")
     val_size: str = flag("auto", "stratified subset of the validation images: a number, all, or auto: as large a share as --train-size, at least 10 a class", before="all")
     image_size: int | None = flag(None, "crop and scale folder: images to this side, pixels [default: as they are]")
-    preprocess: str = flag("standard", f"what is made of pixels: {_or(PREPROCESSINGS)}", before="standard")
+    preprocess: str = flag("standard", f"what is made of pixels: {_or(list(PREPROCESSINGS))}", before="standard")
     recipe: str = flag("fast", ", ".join(RECIPES))
     epochs: int | None = flag(None, _from_recipe("passes over the training images"))
     batch_size: int | None = flag(None, _from_recipe("images a step, 0: all"))
