@@ -62,11 +62,11 @@ def _add_compare(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     compare = commands.add_parser("compare", help="groups of models side by side: mean, spread, best, intervals")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
     for name, default, shown in (
-        ("--by", "run", "what makes the groups: a column of the models table, or a flag of the search"),
-        ("--metric", "val_accuracy", "column that is compared"),
-        ("--stage", "search", "stage of the models"),
+        ("--by", "run", "what makes groups: a column of the models table, or a flag of the search [default: run]"),
+        ("--metric", None, "column that is compared [default: val_accuracy; val_loss where a run is a regression]"),
+        ("--stage", "search", "stage of the models [default: search]"),
     ):
-        compare.add_argument(name, default=default, metavar="NAME", help=f"{shown} [default: {default}]")
+        compare.add_argument(name, default=default, metavar="NAME", help=shown)
     add_format(compare)
     compare.set_defaults(command=_command_of("compare", "compare_groups"))
 

@@ -1,5 +1,6 @@
 """Residual MLPs as runs: trained, resumed, retried and replayed as graphs are, on classes and on values."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,16 @@ def test_commands_of_graphs_say_what_it_is(command: str, run: Run, capsys: pytes
 def test_figures_of_accuracies_refuse_a_regression(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(run.folder), "--out", "x.html"]) == 2
     assert "a regression, without the accuracies that figures are of" in capsys.readouterr().err
+
+
+def test_tables_show_the_loss_of_a_regression(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    best = run.models["val_loss"].min()
+    assert cli.main(["list", str(run.folder.parent), "--format", "json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["best_val_loss"], "best_val_accuracy" in listed) == (best, False)
+    assert cli.main(["compare", str(run.folder), "--format", "json"]) == 0
+    (compared,) = json.loads(capsys.readouterr().out)
+    assert (compared["n"], compared["best"]) == (2, best)
 
 
 @pytest.mark.parametrize("name", ["corruptions", "robust"])

@@ -2,7 +2,7 @@
 
 import argparse
 
-from populations.reading.compare import CONFIDENCE, RESAMPLES, compare
+from populations.reading.compare import CONFIDENCE, RESAMPLES, compare, usual_metric
 from populations.reading.frame import load
 from populations.terminal.tables import print_table
 
@@ -12,11 +12,12 @@ _SPARE = ("unmeasured", "open", "copies", "sd", "best")  # first to go where the
 def compare_groups(arguments: argparse.Namespace) -> int:
     """Show a row for each value of a column or flag, and what the intervals are."""
     runs = [load(folder) for folder in arguments.runs]
-    table = compare(runs, arguments.by, arguments.metric, arguments.stage)
+    metric = arguments.metric or usual_metric(runs)
+    table = compare(runs, arguments.by, metric, arguments.stage)
     print_table(table, arguments.format, _SPARE)
     if arguments.format == "table":
         print(
-            f"\n{arguments.metric} of the n networks that ended ok; low..high: {CONFIDENCE:.0%} bootstrap interval "
+            f"\n{metric} of the n networks that ended ok; low..high: {CONFIDENCE:.0%} bootstrap interval "
             f"of the mean ({RESAMPLES:,} resamples);\ndifference, from..to: from the mean of the first row"
         )
     return 0

@@ -39,6 +39,11 @@ def list_runs(arguments: argparse.Namespace) -> int:
 def _listed(run: Run) -> dict[str, Any]:
     searched = run.models[run.models["stage"].isin((SEARCH, FINAL))]
     finished = searched[searched["status"] == "ok"]
+    best = (
+        {"best_val_loss": finished["val_loss"].min()}
+        if run.regression
+        else {"best_val_accuracy": finished["val_accuracy"].max()}
+    )
     return {
         "run": str(run.folder),
         "state": run.state,
@@ -48,7 +53,7 @@ def _listed(run: Run) -> dict[str, Any]:
         "function_set": networks_of(run.config),
         "networks": len(searched),
         "ok": len(finished),
-        "best_val_accuracy": finished["val_accuracy"].max(),
+        **best,
     }
 
 

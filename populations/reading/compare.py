@@ -23,7 +23,7 @@ _FAILED = ("failed", "diverged", "oom", "timeout", "lost")
 Numbers = NDArray[np.float64]
 
 
-def compare(runs: Sequence[Run], by: str, metric: str = "val_accuracy", stage: str = SEARCH) -> pd.DataFrame:
+def compare(runs: Sequence[Run], by: str, metric: str | None = None, stage: str = SEARCH) -> pd.DataFrame:
     """One row for each value of `by`, a column of the models or a flag of the searches, numbers in their order.
 
     `n` networks ended ok and have the `metric`: their `mean`, `sd` (of a sample), `best`, and the bootstrap interval
@@ -31,8 +31,10 @@ def compare(runs: Sequence[Run], by: str, metric: str = "val_accuracy", stage: s
     leaves out is counted: `pruned`, `failed` (whatever else did not end ok), `open`, `copies` (the result of an equal
     graph taken over) and `unmeasured` (ended ok, without the metric). Fewer than two networks have no interval.
 
-    Raises BadInput for a run without models in `stage`, a run that is there twice, and unknown names.
+    Without a `metric` it is that of `usual_metric`. Raises BadInput for a run without models in `stage`, a run that
+    is there twice, and unknown names.
     """
+    metric = metric or usual_metric(runs)
     tables = [_models(run, label, by, stage) for run, label in zip(runs, _labels(runs), strict=True)]
     models = pd.concat(tables, ignore_index=True)
     numeric = [name for name in models.columns if pd.api.types.is_numeric_dtype(models[name])]
@@ -42,6 +44,11 @@ def compare(runs: Sequence[Run], by: str, metric: str = "val_accuracy", stage: s
     first = _scores(groups[0][1], metric)
     rows = [{by: value} | _row(group, metric, None if n == 0 else first) for n, (value, group) in enumerate(groups)]
     return pd.DataFrame(rows)
+
+
+def usual_metric(runs: Sequence[Run]) -> str:
+    """Return what all of `runs` have: the validation accuracy, or its loss where one is a regression."""
+    return "val_loss" if any(run.regression for run in runs) else "val_accuracy"
 
 
 _GROUP = "group of the comparison"
