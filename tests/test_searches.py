@@ -93,6 +93,21 @@ def test_a_policy_picks_new_networks_only(recorded: list[dict[str, Any]], policy
     assert set(picked) <= set(left.tolist())
 
 
+def test_replays_say_how_many_uniform_draws_a_policy_is_worth(
+    recorded: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "table", tmp_path / "replayed.json"
+    long = [short(number, seed) | {"kind": "long"} for number in range(10) for seed in (0, 1)]
+    write(recorded + long, population.VERSION, table)
+    assert replayed.main(["--table", str(table), "--out", str(out), "--repeats", "3"]) == 0
+    found = json.loads(out.read_text())
+    assert (found["networks"], list(found["judged"]["screened"])) == (80, ["32"])
+    draws, expectation = found["uniform draws for the same"]["screened"]["32"], found["judged"]["screened"]["32"][0]
+    assert replayed.expected(replayed.Pool(recorded), draws) >= expectation
+    assert list(found["spearman of the seen score and the"]) == ["judging", "mean of two long ones (10 networks)"]
+    assert "uniform draws for the same" in capsys.readouterr().out
+
+
 # Rungs
 
 
@@ -126,7 +141,7 @@ def test_whole_races_are_told_apart_by_what_judges_them(recorded: list[dict[str,
 
 def test_rungs_of_too_few_networks_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rungs.main(["--table", str(tmp_path / "none")]) == 2
-    assert "none: 0 networks that were trained twice; expected at least 36" in capsys.readouterr().err
+    assert "error: 0 networks of the table were trained twice; expected at least 36" in capsys.readouterr().err
 
 
 # Live searches

@@ -6,11 +6,7 @@ network's second short training. Random picking has an exact expectation. A poli
 last but one, as the strategy `screened` does.
 """
 
-import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -19,10 +15,10 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks.measure import hardware, versions
 from benchmarks.searches import population
+from benchmarks.searches.finding import enough, finding
 from benchmarks.searches.table import Row
-from cgp import BadInput, Graph
+from cgp import Graph
 from populations.strategies.screened import START, TRUST
 from populations.surrogate import Seen, Surrogate, features
 
@@ -37,7 +33,7 @@ class Pool:
     def __init__(self, rows: Sequence[Row]) -> None:
         """Take the networks that were trained twice."""
         short = {(row["number"], row["seed"]): row for row in rows if row["kind"] == "short"}
-        numbers = sorted(number for number, seed in short if seed == 0 and (number, 1) in short)
+        self.numbers = numbers = sorted(number for number, seed in short if seed == 0 and (number, 1) in short)
         image, classes = list(population.SPACE.image), population.SPACE.classes
         self.graphs = [
             Graph.from_json({"image": image, "classes": classes, "nodes": short[number, 0]["graph"]})
@@ -123,41 +119,63 @@ def expected_best(seen: Vector, judged: Vector, count: int) -> float:
     return float(total)
 
 
-def table(pool: Pool, repeats: int) -> dict[str, Any]:
-    """Return, by policy and budget, mean and standard error of the judged score over `repeats` replays."""
+def found(rows: Sequence[Row], repeats: int) -> dict[str, Any]:
+    """Return, by policy and budget, mean and standard error of the judged score over `repeats` replays.
+
+    And how many uniform draws it takes to expect as much, and by rank correlation how far scores can be trusted: the
+    one that is seen beside the one that judges, and beside the long trainings of those networks that have two.
+    Raises BadInput for too few networks.
+    """
+    pool = Pool(rows)
+    enough(len(pool), 2 * BUDGETS[0])
     budgets = [budget for budget in BUDGETS if budget <= len(pool) // 2]
-    found: dict[str, Any] = {"random, exact": {str(budget): [expected(pool, budget), 0.0] for budget in budgets}}
+    expectations = [expected(pool, count) for count in range(1, len(pool) + 1)]
+    scores = {"random, exact": {str(budget): [expectations[budget - 1], 0.0] for budget in budgets}}
+    draws = dict[str, dict[str, int | None]]()
     for name, policy in POLICIES.items():
-        runs = Parallel(n_jobs=2)(delayed(replay)(pool, policy, budgets, seed) for seed in range(repeats))
-        scores = np.array(runs)
-        errors = scores.std(0, ddof=1) / np.sqrt(repeats)
-        found[name] = {str(budget): [fmean(scores[:, n]), float(errors[n])] for n, budget in enumerate(budgets)}
-    return found
+        runs = Parallel(n_jobs=-1)(delayed(replay)(pool, policy, budgets, seed) for seed in range(repeats))
+        means, errors = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / np.sqrt(repeats)
+        of_budgets = list(zip(map(str, budgets), means.tolist(), errors.tolist(), strict=True))
+        scores[name] = {budget: [mean, error] for budget, mean, error in of_budgets}
+        draws[name] = {
+            budget: next((count for count, random in enumerate(expectations, 1) if random >= mean), None)
+            for budget, mean, _ in of_budgets
+        }
+    spearman = {"judging": _correlation(pool.seen, pool.judged), **_with_long(rows, pool)}
+    return {
+        "networks": len(pool),
+        "repeats": repeats,
+        "judged": scores,
+        "uniform draws for the same": draws,
+        "spearman of the seen score and the": spearman,
+    }
+
+
+def _with_long(rows: Sequence[Row], pool: Pool) -> dict[str, float]:
+    long: dict[int, list[float]] = {}
+    for row in rows:
+        if row["kind"] == "long":
+            long.setdefault(row["number"], []).append(row["test_accuracy"] or 0.0)
+    twice = [number for number, tested in long.items() if len(tested) == 2 and number in pool.numbers]
+    if len(twice) < 3:
+        return {}
+    seen = pool.seen[[pool.numbers.index(number) for number in twice]]
+    return {f"mean of two long ones ({len(twice)} networks)": _correlation(seen, [fmean(long[n]) for n in twice])}
+
+
+def _correlation(one: Sequence[float] | Vector, other: Sequence[float] | Vector) -> float:
+    return round(float(spearmanr(one, other).statistic), 3)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print it."""
+    print(f"{found['networks']} networks, {found['repeats']} replays: test accuracy of the best of so many")
+    for name, budgets in found["judged"].items():
+        print(f"{name:14}" + "".join(f"  {n:>4}: {mean:.4f} +- {error:.4f}" for n, (mean, error) in budgets.items()))
+    for about in ("uniform draws for the same", "spearman of the seen score and the"):
+        print(f"{about}: {found[about]}")
 
 
 def main(argv: Sequence[str]) -> int:
     """Replay all policies, show the table and write it; 0: done, 2: bad input."""
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.searches replayed", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--repeats", type=int, default=200, help="replays of each policy [default: 200]")
-    arguments = parser.parse_args(argv)
-    try:
-        pool = Pool(population.rows())
-        if len(pool) < 2 * BUDGETS[0]:
-            raise BadInput(
-                f"{population.TABLE}: {len(pool)} networks; expected at least {2 * BUDGETS[0]}: record more by "
-                "python -m benchmarks.searches population"
-            )
-    except BadInput as error:
-        print(f"benchmarks: error: {error}", file=sys.stderr)
-        return 2
-    found = table(pool, arguments.repeats)
-    noise = float(spearmanr(pool.seen, pool.judged).statistic)
-    for name, budgets in found.items():
-        print(f"{name:14}" + "".join(f"  {n:>4}: {mean:.4f} +- {error:.4f}" for n, (mean, error) in budgets.items()))
-    about = {"networks": len(pool), "repeats": arguments.repeats, "spearman of seen and judged": round(noise, 3)}
-    print(about)
-    written = {"benchmark": "replayed", "found": found, **about, "hardware": hardware(), "versions": versions()}
-    (Path(__file__).with_name("replayed.json")).write_text(json.dumps(written, indent=1) + "\n")
-    return 0
+    return finding(argv, __doc__, 200, found, show)

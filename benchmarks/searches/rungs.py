@@ -6,21 +6,17 @@ graphs foretell is learned from the accuracies of some networks after that epoch
 end whole races, of networks in random order, are judged by accuracy alone and as searches are (`Smoothed`).
 """
 
-import argparse
-import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks.measure import hardware, versions
 from benchmarks.searches import population
-from benchmarks.searches.table import Row, read
-from cgp import BadInput, Graph
+from benchmarks.searches.finding import enough, finding
+from benchmarks.searches.table import Row
+from cgp import Graph
 from populations.search.racing import promoted
 from populations.search.rung_scores import FEWEST, RUNG_SCORES
 from populations.surrogate import Linear, Seen
@@ -29,7 +25,6 @@ LEARNED = (16, 24, 32, 48, FEWEST, 96, 128, 256, 512)  #: networks that are lear
 ASKED = 20  #: networks that must be left to be asked about
 SHARES = (0.2, 0.5, 0.7)  #: of what is foretold, in a mean with the accuracy; searches take half
 WINDOWS = (8, 30)
-RESULT = Path(__file__).with_name("rungs.json")
 Vector = NDArray[np.float64]
 
 
@@ -99,9 +94,13 @@ def raced(of: Trainings, epoch: int, order: NDArray[np.int64], scores: str, wind
 
 
 def found(rows: Sequence[Row], repeats: int) -> dict[str, Any]:
-    """Return the means over `repeats` random orders: by epoch and networks learned from, and of whole races."""
+    """Return the means over `repeats` random orders: by epoch and networks learned from, and of whole races.
+
+    Raises BadInput for too few networks.
+    """
     both = [Trainings(rows, seed) for seed in (0, 1)]
     count, epochs = len(both[0]), range(1, population.SHORT.epochs)
+    enough(count, LEARNED[0] + ASKED)
     drawn = [(both[n % 2], np.random.default_rng([2029, n]).permutation(count)) for n in range(repeats)]
     ranks = {
         str(epoch): {
@@ -147,24 +146,4 @@ def show(table: dict[str, Any]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Judge, show and write; 0: done, 2: bad input."""
-    parser = argparse.ArgumentParser(prog="benchmarks.searches rungs", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--table", type=Path, default=population.TABLE, help="recorded [default: the committed one]")
-    parser.add_argument("--repeats", type=int, default=40, help="random orders of the networks [default: 40]")
-    parser.add_argument("--out", type=Path, default=RESULT, help="[default: %(default)s]")
-    arguments = parser.parse_args(argv)
-    try:
-        rows = read(arguments.table, population.VERSION)
-        fewest = LEARNED[0] + ASKED
-        if (count := len(Trainings(rows, 0))) < fewest:
-            raise BadInput(
-                f"{arguments.table}: {count} networks that were trained twice; expected at least {fewest}: record "
-                "more by python -m benchmarks.searches population"
-            )
-    except BadInput as error:
-        print(f"benchmarks: error: {error}", file=sys.stderr)
-        return 2
-    table = found(rows, arguments.repeats)
-    show(table)
-    written = {"benchmark": "rungs", **table, "hardware": hardware(), "versions": versions()}
-    arguments.out.write_text(json.dumps(written, indent=1) + "\n")
-    return 0
+    return finding(argv, __doc__, 40, found, show)
