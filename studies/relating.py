@@ -30,7 +30,7 @@ def spearman(x: "pd.Series[float]", y: "pd.Series[float]") -> dict[str, float]:
     fewer than four pairs there is no interval, of a constant no correlation: nan.
     """
     both = pd.DataFrame({"x": x, "y": y}).dropna()
-    found = {"spearman": math.nan, "low": math.nan, "high": math.nan, "n": float(len(both))}
+    found = {"spearman": math.nan, "low": math.nan, "high": math.nan, "n": len(both)}
     if len(both) < 3 or both["x"].nunique() < 2 or both["y"].nunique() < 2:
         return found
     rho = float(spearmanr(both["x"], both["y"]).statistic)

@@ -67,7 +67,7 @@ def _samples(found: Asked, wanted: int | None) -> int:
     there = len(found.images().splits["test"])
     samples = there if wanted is None else wanted
     if samples > there:
-        raise BadInput(f"--samples: {samples}; there are {there} test images")
+        raise BadInput(f"--samples: {samples}; there are {there} test images, expected 2..{there}")
     if samples < 2:
         raise BadInput(f"--samples: {samples}; expected at least 2, better 4 for each channel")
     return samples

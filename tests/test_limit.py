@@ -184,6 +184,14 @@ def test_tables_show_the_loss_of_a_regression(run: Run, capsys: pytest.CaptureFi
     assert (compared["n"], compared["best"]) == (2, best)
 
 
+def test_no_report_is_recommended_of_a_regression(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evolve.main(["--resume", str(run.folder)]) == 0
+    said = capsys.readouterr().out
+    assert "best: " in said
+    assert f"replay {run.folder} best --test" in said
+    assert "report" not in said
+
+
 @pytest.mark.parametrize("name", ["corruptions", "robust"])
 def test_measures_of_classes_refuse_a_regression(name: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     before = len(load(run.folder).measures)

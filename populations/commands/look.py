@@ -8,7 +8,7 @@ import pandas as pd
 
 from cgp.errors import BadInput
 from cgp.graph import Graph
-from evaluate.job import FINAL, SEARCH
+from evaluate.job import FINAL, IMPORTED, SEARCH
 from evaluate.metrics import known_objectives
 from populations.reading.frame import Run, load
 from populations.reading.ledger import ledger
@@ -37,7 +37,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 
 def _listed(run: Run) -> dict[str, Any]:
-    searched = run.models[run.models["stage"].isin((SEARCH, FINAL))]
+    searched = run.models[run.models["stage"].isin((SEARCH, FINAL, IMPORTED))]
     finished = searched[searched["status"] == "ok"]
     best = (
         {"best_val_loss": finished["val_loss"].min()}

@@ -171,7 +171,7 @@ class Screen(Observer):
             goals = " and ".join(goal.name for goal in strategy.settings.objectives)
             self.line(f"front: {len(strategy.front)} networks that none beats in {goals}\n")
         self.line(f"next: {look} show {run}{' --front' * several}\n      {look} replay {run} best --test")
-        if report_is_installed():
+        if report_is_installed() and score == "val_accuracy":  # which a report's figures are of
             self.line(f"      {look} report {run} --out {run.name}.html")
         if strategy.can_go_on:
             self.line(f"      {search_command()} --resume {run} --generations {strategy.settings.generations * 2}")
