@@ -84,7 +84,7 @@ def test_random_picking_gives_what_is_expected_of_it(recorded: list[dict[str, An
         assert abs(mean - replayed.expected(pool, budget)) < 4 * error + 1e-9
 
 
-@pytest.mark.parametrize("policy", [replayed.by_parameters, replayed.screened])
+@pytest.mark.parametrize("policy", [replayed.by_parameters, replayed.by_depth, replayed.screened])
 def test_a_policy_picks_new_networks_only(recorded: list[dict[str, Any]], policy: replayed.Policy) -> None:
     pool, rng = replayed.Pool(recorded), np.random.default_rng(0)
     left = np.arange(24, 80)

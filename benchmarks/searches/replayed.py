@@ -43,7 +43,9 @@ class Pool:
         self.judged = np.array([short[number, 1]["test_accuracy"] or 0.0 for number in numbers])
         self.seconds = np.array([short[number, 0]["seconds"] for number in numbers])
         self.features = np.array([features(graph) for graph in self.graphs])
-        self.params = np.array([float(graph.params) for graph in self.graphs])
+        self.params, self.depths = (
+            np.array([float(getattr(graph, name)) for graph in self.graphs]) for name in ("params", "depth")
+        )
 
     def __len__(self) -> int:
         """How many networks there are."""
@@ -60,11 +62,21 @@ def at_random(pool: Pool, known: list[int], left: Places, rng: np.random.Generat
 
 
 def by_parameters(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
-    """Pick those whose parameters are nearest to those of the best known: the simplest model there is."""
-    best = known[int(np.argmax(pool.seen[known]))]
-    distance = np.abs(np.log(pool.params[left]) - np.log(pool.params[best]))
-    chosen = left[np.argsort(distance, kind="stable")]
-    return _mixed([chosen] * count, left, rng, count)
+    """Pick those with about as many parameters as the best known has: the simplest model there is."""
+    return _like_the_best(pool.params, pool, known, left, rng, count)
+
+
+def by_depth(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
+    """Pick those about as deep as the best known."""
+    return _like_the_best(pool.depths, pool, known, left, rng, count)
+
+
+def _like_the_best(
+    sizes: Vector, pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int
+) -> list[int]:
+    best, shuffled = known[int(np.argmax(pool.seen[known]))], rng.permutation(left)
+    distance = np.abs(np.log(sizes[shuffled]) - np.log(sizes[best]))
+    return _mixed([shuffled[np.argsort(distance, kind="stable")]] * count, left, rng, count)
 
 
 def screened(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
@@ -84,7 +96,12 @@ def _mixed(orders: list[Places], left: Places, rng: np.random.Generator, count: 
     return picked
 
 
-POLICIES: dict[str, Policy] = {"random": at_random, "parameters": by_parameters, "screened": screened}
+POLICIES: dict[str, Policy] = {
+    "random": at_random,
+    "parameters": by_parameters,
+    "depth": by_depth,
+    "screened": screened,
+}
 
 
 def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> list[float]:
