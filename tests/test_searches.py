@@ -150,7 +150,9 @@ def test_rungs_of_too_few_networks_are_one_line(tmp_path: Path, capsys: pytest.C
 @pytest.fixture
 def searched(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, tuple[dict[str, Any], ...]], dict[str, Any]]:
     """Run a search of an arm whose trainings take no time."""
-    monkeypatch.setattr(live, "trained_and_tested", worth)
+    for name in ("train_counted", "trained_and_tested"):
+        monkeypatch.setattr(live, name, worth)
+    monkeypatch.setattr(live, "test_best", lambda job, result: result)
     monkeypatch.setattr("populations.strategies.screened.Screened.draws", 100)
     monkeypatch.setattr("populations.strategies.screened.Screened.children", 100)
     return lambda arm, start: live.made(live.Asked(arm, 3, "none", "cpu", start, 60.0))

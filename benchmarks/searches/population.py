@@ -113,17 +113,24 @@ def on(device: str, trained: Recipe) -> Recipe:
 
 
 def trained_and_tested(job: Job) -> Result:
-    """Train as `evaluate` does, and score the best weights on the test images, too.
+    """Train, and score the best weights on the test images, too."""
+    return test_best(job, train_counted(job))
 
-    The seconds of the result are core-seconds of the training, which neighbours do not lengthen as they do time.
-    """
-    began, task = time.process_time(), job.train
-    trained = evaluate(job)
-    trained = replace(trained, seconds=time.process_time() - began)
-    if trained.status != "ok":
-        return trained
-    tested = evaluate(replace(job, task=Measure("clean", task.model, job.folder, task.data, task.recipe.precision)))
-    return replace(trained, metrics=trained.metrics | tested.metrics)
+
+def train_counted(job: Job) -> Result:
+    """Train as `evaluate` does; seconds are core-seconds, which neighbours do not lengthen as they do time."""
+    began = time.process_time()
+    result = evaluate(job)
+    return replace(result, seconds=time.process_time() - began)
+
+
+def test_best(job: Job, result: Result) -> Result:
+    """Return the result of a training and, where it is ok, how its best weights score on the test images."""
+    if result.status != "ok":
+        return result
+    task = job.train
+    found = evaluate(replace(job, task=Measure("clean", task.model, job.folder, task.data, task.recipe.precision)))
+    return replace(result, metrics=result.metrics | found.metrics)
 
 
 def job_of(number: int, seed: int, folder: Path, trained: Recipe, spec: DataSpec) -> Job:
