@@ -272,7 +272,7 @@ def test_a_plane_without_a_number_is_drawn_blank() -> None:
         (("--seed", "1", "--directions", "trajectory"), "--seed: 1 has no effect on --directions trajectory"),
         (("--samples", "0"), "--samples: 0; there are "),
         (("x",), "model 'x' of "),
-        (("--batch-norm", "frozen"), "invalid choice: 'frozen'"),
+        (("--batch-norm", "frozen"), "--batch-norm: unknown 'frozen'; one of running, recomputed; see --help"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

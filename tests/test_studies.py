@@ -257,7 +257,7 @@ def test_a_population_that_cannot_be_is_one_line(
         (("forgetting", "{run}", "--split", "6+5"), "--split: 6+5 are 11 classes; the images have 10"),
         (("forgetting", "{run}", "--seeds", "0"), "--seeds: 0; expected at least 1"),
         (("forgetting", "{run}", "--epochs", "0"), "--epochs: 0; expected at least 1"),
-        (("spectre", "{run}"), "invalid choice: 'spectre'"),
+        (("spectre", "{run}"), "STUDY: unknown 'spectre' (did you mean 'spectra'?); one of spectra, corruptions, "),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

@@ -234,7 +234,7 @@ def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
     )
     assert "not a run folder, it has no run.sqlite" in refused([str(tmp_path)], capsys)
     assert refused([str(run), str(run)], capsys).endswith("given 2 times; expected each run once")
-    assert refused([str(run), "--port", "many"], capsys) == "argument --port: invalid int value: 'many'; see --help"
+    assert refused([str(run), "--port", "many"], capsys) == "--port: 'many'; expected a whole number; see --help"
     for port in ("70000", "-1"):
         assert refused([str(run), "--port", port], capsys) == (
             f"--port: {port} is no port; expected 1 to 65535, or 0 for any that is free"

@@ -1,6 +1,7 @@
 """Command lines: what to type next here (`python evolve.py`, or the installed `cgp-evolve`), errors of one line."""
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -85,12 +86,24 @@ def add_format(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
+# What argparse says of a value that is wrong, taken apart: this program says it in the words of its own checks.
+_NO_NUMBER = re.compile(r"invalid (?P<expected>int|float) value: '(?P<found>.*)'")
+_NO_CHOICE = re.compile(r"invalid choice: '(?P<found>.*?)'.* \(choose from (?P<expected>.*)\)")
+_NUMBERS = {"int": "a whole number", "float": "a number"}
+
+
 class OneLineParser(argparse.ArgumentParser):
-    """Raises BadInput, a line with the closest flag, where argparse would print its usage."""
+    """Raises BadInput, a line with what comes closest, where argparse would print its usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise BadInput with `message`, and for an unknown flag the closest one."""
+        """Raise BadInput with `message` as the program says such things, and for what is unknown the closest."""
         unknown = message.removeprefix("unrecognized arguments: ").split()
         if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
             message = f"{unknown[0]}: no such flag{did_you_mean(unknown[0], self._option_string_actions)}"
-        raise BadInput(f"{message}; see --help")
+        flag, colon, said = message.removeprefix("argument ").partition(": ")
+        if number := _NO_NUMBER.fullmatch(said):
+            said = f"{number['found']!r}; expected {_NUMBERS[number['expected']]}"
+        elif choice := _NO_CHOICE.fullmatch(said):
+            known = choice["expected"].replace("'", "").split(", ")
+            said = f"unknown {choice['found']!r}{did_you_mean(choice['found'], known)}; one of {', '.join(known)}"
+        raise BadInput(f"{flag}{colon}{said}; see --help")
