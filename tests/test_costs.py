@@ -248,6 +248,13 @@ def test_a_time_is_said_as_a_range(made_up: None) -> None:
     assert 60 * int(minutes[1]) < found.seconds < 60 * int(minutes[2])
 
 
+def test_what_measures_trained_networks_is_said_not_to_be_counted(made_up: None) -> None:
+    asked = replace(settings(), objectives=objectives("robust_accuracy,params,latency_ms"))
+    work = Work(strategy("random", asked), PLAN, load(PLAN.data), UNRACED)
+    found = foretell(work, cast(Any, (Here(),)))
+    assert str(found).endswith(" minutes and the measuring of robust_accuracy, latency_ms")
+
+
 def test_one_network_of_much_of_the_time_is_worth_a_warning(made_up: None) -> None:
     cheap, dear = (Graph.chain([name] * 3, IMAGE, 10) for name in ("conv_8_3", "conv_64_5"))
     even, uneven = (replace(foretold(), sample=[cheap] * 9 + [last]) for last in (cheap, dear))

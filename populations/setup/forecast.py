@@ -61,6 +61,9 @@ class Forecast:
     epochs: int  #: of a training that runs to its end
     expected: float  #: epochs of all trainings together, with what a race ends early
     workers: int
+    untold: tuple[
+        str, ...
+    ] = ()  #: objectives that are measured of trained networks, in time not counted here
 
     @property
     def seconds(self) -> float:
@@ -76,8 +79,9 @@ class Forecast:
         return self.cost.expected(model) * self.cost.overhead
 
     def __str__(self) -> str:
-        """Say the time, as a range."""
-        return f"about {between(_LOW * self.seconds, _HIGH * self.seconds)}"
+        """Say the time, as a range, and what is not in it."""
+        beside = f" and the measuring of {', '.join(self.untold)}" if self.untold else ""
+        return f"about {between(_LOW * self.seconds, _HIGH * self.seconds)}{beside}"
 
     @property
     def warning(self) -> str | None:
@@ -122,7 +126,8 @@ def _forecast(work: Work, timed: Sequence[TimedStep], workers: int) -> Forecast:
     stretches = sum(share**n for n in range(len(race.rungs) + 1))
     cost = _cost_model(work, timed, stretches / each)
     expected = (strategy.total - strategy.unraced) * each + strategy.unraced_work * epochs
-    return Forecast(cost, work.sample, epochs, expected, workers)
+    untold = tuple(goal.name for goal in strategy.settings.objectives if goal.by is not None)
+    return Forecast(cost, work.sample, epochs, expected, workers, untold)
 
 
 def _parts(sample: Sequence[Model], workers: int, each: int) -> list[tuple[Model, ...]]:
