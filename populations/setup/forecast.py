@@ -61,9 +61,7 @@ class Forecast:
     epochs: int  #: of a training that runs to its end
     expected: float  #: epochs of all trainings together, with what a race ends early
     workers: int
-    untold: tuple[
-        str, ...
-    ] = ()  #: objectives that are measured of trained networks, in time not counted here
+    untold: tuple[str, ...] = ()  #: objectives that are measured of trained networks, in time not counted here
 
     @property
     def seconds(self) -> float:
