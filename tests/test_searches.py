@@ -104,7 +104,10 @@ def test_replays_say_how_many_uniform_draws_a_policy_is_worth(
     assert (found["networks"], list(found["judged"]["screened"])) == (80, ["32"])
     draws, expectation = found["uniform draws for the same"]["screened"]["32"], found["judged"]["screened"]["32"][0]
     assert replayed.expected(replayed.Pool(recorded), draws) >= expectation
-    assert list(found["spearman of the seen score and the"]) == ["judging", "mean of two long ones (10 networks)"]
+    assert list(found["spearman of the seen score"]) == [
+        "with the judging one",
+        "with the mean of two long ones (10 networks)",
+    ]
     assert "uniform draws for the same" in capsys.readouterr().out
 
 

@@ -67,7 +67,7 @@ class AtRandom(Screened):
 class ModelFree(Screened):
     """The same candidates without a model: a one-gene child of the incumbent or a draw, as likely as each other.
 
-    It picks blindly, so it is spared the making of thousands: the budget pays for that.
+    It picks blindly, so it makes a few candidates only: what thousands cost would be charged to its budget.
     """
 
     draws = children = 64
@@ -156,8 +156,8 @@ def breeding(asked: Asked) -> Strategy:
 def made(asked: Asked) -> Row:
     """Return the row of a search, or with arm `start` of the networks that all arms of a seed begin with.
 
-    Of each network that a search trains, in order: core-seconds spent until then, validation and test accuracy. The
-    latter is wanted of draws, and of what is the best so far; else it is 0, since it takes time.
+    Of each network that a search trains, in order: core-seconds spent until then, validation and test accuracy. To
+    save time the arms but `random` test only what is the best so far, by validation; of others the latter is 0.
     """
     searching, spent, known = breeding(asked), 0.0, list[Result]()
     waiting, found = deque[Candidate](), list[list[float]]()

@@ -161,13 +161,13 @@ def found(rows: Sequence[Row], repeats: int) -> dict[str, Any]:
             budget: next((count for count, random in enumerate(expectations, 1) if random >= mean), None)
             for budget, mean, _ in of_budgets
         }
-    spearman = {"judging": _correlation(pool.seen, pool.judged), **_with_long(rows, pool)}
+    spearman = {"with the judging one": _correlation(pool.seen, pool.judged), **_with_long(rows, pool)}
     return {
         "networks": len(pool),
         "repeats": repeats,
         "judged": scores,
         "uniform draws for the same": draws,
-        "spearman of the seen score and the": spearman,
+        "spearman of the seen score": spearman,
     }
 
 
@@ -180,7 +180,9 @@ def _with_long(rows: Sequence[Row], pool: Pool) -> dict[str, float]:
     if len(twice) < 3:
         return {}
     seen = pool.seen[[pool.numbers.index(number) for number in twice]]
-    return {f"mean of two long ones ({len(twice)} networks)": _correlation(seen, [fmean(long[n]) for n in twice])}
+    return {
+        f"with the mean of two long ones ({len(twice)} networks)": _correlation(seen, [fmean(long[n]) for n in twice])
+    }
 
 
 def _correlation(one: Sequence[float] | Vector, other: Sequence[float] | Vector) -> float:
@@ -192,7 +194,7 @@ def show(found: dict[str, Any]) -> None:
     print(f"{found['networks']} networks, {found['repeats']} replays: test accuracy of the best of so many")
     for name, budgets in found["judged"].items():
         print(f"{name:14}" + "".join(f"  {n:>4}: {mean:.4f} +- {error:.4f}" for n, (mean, error) in budgets.items()))
-    for about in ("uniform draws for the same", "spearman of the seen score and the"):
+    for about in ("uniform draws for the same", "spearman of the seen score"):
         print(f"{about}: {found[about]}")
 
 

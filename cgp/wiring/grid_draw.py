@@ -65,7 +65,7 @@ class Draw:
 
     def _connect(self) -> None:
         """Connect the active cells: the path, then strands beside it, then whatever else joins two of them."""
-        space, blocks, firsts, joins = self._space, self.blocks, self.firsts, self._space.joins
+        blocks, firsts, joins = self.blocks, self.firsts, self._space.joins
         for before, cell in zip([0, *self._path], self._path, strict=False):
             firsts[cell - 1] = before
         joined = self._connect_beside()
@@ -75,7 +75,7 @@ class Draw:
                 if others:
                     self.seconds[cell - 1] = self._one_of(others)
                 else:
-                    blocks[cell - 1] = self._one_of(space.plain(2 if cell > space.rows else 1))
+                    blocks[cell - 1] = self._one_of(self._plain(cell))
 
     def _connect_beside(self) -> set[int]:
         """Connect the cells beside the path to strands that begin and end on it; return the cells that join them.
@@ -108,6 +108,10 @@ class Draw:
             found.remove(but)
         return found
 
+    def _plain(self, cell: int) -> list[int]:
+        """Return the block genes of `cell` with one input that keep height and width."""
+        return self._space.plain(2 if cell > self._space.rows else 1)
+
     def _one_of(self, values: Sequence[int]) -> int:
         return values[int(next(self._chances) * len(values))]
 
@@ -119,7 +123,7 @@ class Draw:
         if surplus <= 0:
             return 0
         for n in rng.permutation(len(shrinking))[:surplus].tolist():
-            plain = space.plain(2 if shrinking[n] > space.rows else 1)
+            plain = self._plain(shrinking[n])
             self.blocks[shrinking[n] - 1] = plain[rng.integers(len(plain))]
         return surplus
 

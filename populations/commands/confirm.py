@@ -37,7 +37,7 @@ def confirmed(run: Run, top: int) -> pd.DataFrame:
     Columns: id, depth, params, val_accuracy (of the search), mean, sd (of a sample; empty for one seed), seeds (how
     many ended ok), rank (by `mean`, from 1). Of a regression it is val_loss, and lower is better.
     """
-    score = "val_loss" if run.regression else "val_accuracy"
+    score = run.score
     again = run.models[(run.models["stage"] == STAGE) & (run.models["status"] == "ok")]
     found = again.groupby("parent")[score].agg(["mean", "std", "count"])
     table = winners(run, top)[["id", "depth", "params", score]]

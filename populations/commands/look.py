@@ -39,11 +39,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
 def _listed(run: Run) -> dict[str, Any]:
     searched = run.models[run.models["stage"].isin((SEARCH, FINAL, IMPORTED))]
     finished = searched[searched["status"] == "ok"]
-    best = (
-        {"best_val_loss": finished["val_loss"].min()}
-        if run.regression
-        else {"best_val_accuracy": finished["val_accuracy"].max()}
-    )
+    scores = finished[run.score]
     return {
         "run": str(run.folder),
         "state": run.state,
@@ -53,7 +49,7 @@ def _listed(run: Run) -> dict[str, Any]:
         "function_set": networks_of(run.config),
         "networks": len(searched),
         "ok": len(finished),
-        **best,
+        f"best_{run.score}": scores.min() if run.regression else scores.max(),
     }
 
 
@@ -76,8 +72,7 @@ def show_models(arguments: argparse.Namespace) -> int:
     if arguments.format == "table":
         shown = dict.fromkeys((*SHORT, *goals, *([arguments.sort] if arguments.sort else [])))
         plain = (table["stage"] == SEARCH).all() and arguments.sort != "stage"
-        if run.regression:
-            shown = {"val_loss" if name == "val_accuracy" else name: None for name in shown}
+        shown = {run.score if name == "val_accuracy" else name: None for name in shown}
         table = table[[name for name in shown if name in table and not (plain and name == "stage")]]
     print_table(table, arguments.format, [name for name in SPARE if name not in (arguments.sort, *goals)])
     return 0

@@ -126,6 +126,11 @@ class Run:
         """Whether its networks tell values: they have losses and no accuracies."""
         return str(self.config.get("dataset")).partition(":")[0] in SYNTHETIC
 
+    @property
+    def score(self) -> str:
+        """What its networks are scored by: `val_accuracy`, or of a regression `val_loss`, where less is better."""
+        return "val_loss" if self.regression else "val_accuracy"
+
     def population(self, generation: int) -> pd.DataFrame:
         """Return the population after `generation`, best first. Raises BadInput if there is none."""
         return population(self._journal, generation, self._columns)
