@@ -121,7 +121,7 @@ def test_a_file_may_give_a_number_or_a_word_for_a_size(tmp_path: Path) -> None:
 
 def test_one_file_serves_strategies_and_datasets_that_heed_less_of_it(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("offspring = 8\ndownload = true")
-    assert parse(["--config", str(tmp_path / "c.toml"), "--strategy", "random"]).offspring == 8
+    assert parse(["--config", str(tmp_path / "c.toml"), "--strategy", "random"]).evolution.offspring == 8
 
 
 # Where flags are declared

@@ -232,7 +232,7 @@ def test_the_experiment_of_2017_is_a_search_of_ours() -> None:
     config = parse(["--config", str(ROOT / "examples" / "gecco2017.toml")])
     space = config.space_for(Shape(3, 32, 32), 10)
     assert (space.rows, space.columns, space.levels_back, space.head) == (5, 30, 10, "flatten")
-    assert (config.evolution.strategy, config.evolution.population, config.offspring) == ("one-plus-lambda", 1, 2)
+    assert (config.evolution.strategy, config.evolution.sizes) == ("one-plus-lambda", (1, 2))
     assert (config.recipe().epochs, config.recipe().lr, config.evolution.racing) == (50, 0.01, False)
     for name in ("cgp-cnn-conv", "cgp-cnn-res"):
         genome = draw(replace(space, function_set=name), np.random.default_rng(0))

@@ -119,7 +119,7 @@ def test_more_generations(name: str, old: Path) -> None:
 
 def test_flags_of_the_first_runs_mean_what_they_meant(old: Path) -> None:
     config = parse(["--resume", str(old / "plain")])
-    assert (config.space.max_flops, config.offspring, config.evaluation.val_size) == (None, 3, "all")
+    assert (config.space.max_flops, config.evolution.sizes[1], config.evaluation.val_size) == (None, 3, "all")
     assert config.space_for(load(old / "plain").model("best").model.image, 10).max_flops is None
     assert config.data().val_size is None
     assert (config.recipe().epochs, config.recipe().cuda_graphs, config.recipe().precision) == (3, False, "fp32")

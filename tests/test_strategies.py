@@ -321,10 +321,12 @@ def test_before_anything_ended_ok_there_is_no_best_so_far() -> None:
     assert told_all(breeding, dict.fromkeys(range(7, 10))).statistics["best_so_far"] == 0.2
 
 
-def test_there_are_as_many_offspring_as_the_population_unless_asked_otherwise() -> None:
-    assert parse(["--population", "5"]).offspring == 5
-    assert parse(["--population", "5", "--offspring", "3"]).offspring == 3
-    assert parse([]).offspring == parse([]).evolution.population
+def test_how_many_are_drawn_and_bred_is_as_usual_with_the_strategy_unless_asked_otherwise() -> None:
+    assert parse(["--population", "5"]).evolution.sizes == (5, 5)
+    assert parse(["--population", "5", "--offspring", "3"]).evolution.sizes == (5, 3)
+    assert parse([]).evolution.sizes == (8, 8)
+    assert parse(["--strategy", "screened"]).evolution.sizes == (24, 8)
+    assert parse(["--strategy", "screened", "--population", "32"]).evolution.sizes == (32, 8)
 
 
 @pytest.mark.parametrize("name", ["mu-plus-lambda", "random"])

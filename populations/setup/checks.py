@@ -296,14 +296,15 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
         if name in typed:
             value = asked.values[name]
             raise BadInput(f"{spelled(name)}: {value} has no effect on --strategy {evolution.strategy}; leave it out")
-    if evolution.confirm > evolution.population:
+    population, _ = evolution.sizes
+    if evolution.confirm > population:
         raise BadInput(
-            f"--confirm: {evolution.confirm} is more than the {evolution.population} networks of the population; "
-            f"expected 0..{evolution.population}"
+            f"--confirm: {evolution.confirm} is more than the {population} networks of the population; "
+            f"expected 0..{population}"
         )
-    if evolution.population < chosen.fewest and not (evolution.family or asked.beginning.weights):
+    if population < chosen.fewest and not (evolution.family or asked.beginning.weights):
         raise BadInput(
-            f"--population: {evolution.population} is fewer than the {chosen.fewest} networks from which --strategy "
+            f"--population: {population} is fewer than the {chosen.fewest} networks from which --strategy "
             f"{evolution.strategy} learns first; expected at least {chosen.fewest}"
         )
 

@@ -85,7 +85,8 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
     space = config.space_for(data.shape, len(data.classes))
     precision, milliseconds = place.precision(recipe.precision)
     recipe = dataclasses.replace(recipe, precision=precision)
-    sizes = (evolution.population, config.offspring, evolution.generations)
+    population, offspring = evolution.sizes
+    sizes = (population, offspring, evolution.generations)
     settings = Settings(space, goals, evolution.seed, *sizes, evolution.mutation_rate, evolution.deterministic)
     plan = Plan(
         space,
@@ -107,7 +108,7 @@ def compose(config: Config, screen: Screen, place: Workplace, asked: Sequence[Ca
             screen.line(f"{said}: on an untrained network; one on which it does fails")
     raced = evolution.racing and not asked and not evolution.family and not config.weights_file
     rungs = rungs_of(evolution.rungs, recipe) if raced else ()
-    race = Race(rungs, evolution.population, RUNG_SCORES[evolution.rung_score])
+    race = Race(rungs, population, RUNG_SCORES[evolution.rung_score])
     screen.images(spec.name, *(len(data.splits[name]) for name in ("train", "validation")))
     if own := _asked_recipe(asked):
         own = dataclasses.replace(own, precision=place.precision(own.precision)[0])

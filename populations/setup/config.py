@@ -44,12 +44,6 @@ class Config(Flags):
         """Return what the run in `folder` was asked for. Raises BadInput where `recorded` is not a whole record."""
         return cls(**grouped(meaning(recorded, FLAGS, BEFORE, folder)))
 
-    @property
-    def offspring(self) -> int:
-        """Children a generation: as many as the population has, unless the flag says."""
-        asked = self.evolution.offspring
-        return self.evolution.population if asked is None else asked
-
     def recipe(self) -> Recipe:
         """Return the recipe with the flags that override it. Raises BadInput for a bad value."""
         given = vars(self.evaluation)
@@ -254,8 +248,10 @@ def _configured(given: dict[str, Any]) -> Config:
     if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
         asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)
-    # A run records how many children it has: not that they are as many as its population.
-    made = dataclasses.replace(made, evolution=dataclasses.replace(made.evolution, offspring=made.offspring))
+    # A run records how many networks it asks for: not that they are as many as usual.
+    population, offspring = made.evolution.sizes
+    evolution = dataclasses.replace(made.evolution, population=population, offspring=offspring)
+    made = dataclasses.replace(made, evolution=evolution)
     _refuse_preview_of_cluster(made)
     check_flags(made, flags, typed)
     check_names(made, made.recipe(), made.data(), flags, typed)

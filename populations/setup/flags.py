@@ -22,7 +22,7 @@ from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, PREPROCESSINGS
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
-from populations.strategies import STRATEGIES
+from populations.strategies import STRATEGIES, Strategy, strategy_class
 from populations.strategies.confirmation import LONGER, SEEDS
 
 T = TypeVar("T")
@@ -51,6 +51,12 @@ def _or(words: Sequence[str]) -> str:
 _LIMITED = [
     f"{name} {known.max_params // 10**6} million" for name, known in FUNCTION_SETS.items() if known.max_params
 ]
+_POPULATIONS = [
+    f"of {name} {known.usual_population}"
+    for name, known in STRATEGIES.items()
+    if known.usual_population != Strategy.usual_population
+]
+_OFFSPRING = [f"of {name} {known.usual_offspring}" for name, known in STRATEGIES.items() if known.usual_offspring]
 _PLACES = [f"{name} ({executor.where})" for name, executor in EXECUTORS.items()]
 
 
@@ -90,8 +96,8 @@ class EvolutionFlags:
     features_total: int | None = flag(None, "of --family vgg-features: features of all layers [default: as the VGG of that depth, 5248 at depth 16]", before=None)
     exact_total: bool = flag(False, "of --family vgg-features: give every variant exactly the total, instead of rounding each layer up", before=False)
     variants: int | None = flag(None, "of --family vgg-features: how many variants to train, evenly spread over all [default: all]", before=None)
-    population: int = flag(8, "networks of generation 0, and survivors of each later one (one-plus-lambda: one)")
-    offspring: int | None = flag(None, "children a generation; not of random, which draws --population networks each time [default: --population]")
+    population: int | None = flag(None, f"networks of generation 0, and survivors of each later one (one-plus-lambda: one) [default: {'; '.join([str(Strategy.usual_population), *_POPULATIONS])}]")
+    offspring: int | None = flag(None, f"children a generation; not of random, which draws --population networks each time [default: {'; '.join(['--population', *_OFFSPRING])}]")
     generations: int = flag(3, "generations, the random one included", search=False)
     mutation_rate: float = flag(0.05, "chance of each gene to change")
     objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}, or {EXPECTED}; later ones break ties (of nsga2 all count)")
@@ -103,6 +109,17 @@ class EvolutionFlags:
     rung_score: str = flag("smoothed", f"by what racing judges: {_or([f'{name} ({score.what})' for name, score in RUNG_SCORES.items()])}", before="accuracy")
     confirm: int = flag(0, f"in the end train so many of the best {SEEDS} times more, on fresh seeds and {LONGER} times as long, and let the mean decide", search=False, before=0)
     inherit: bool = flag(False, "children begin with their parent's weights; the last population, from scratch", before=False)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Networks of generation 0, and children of each later one: as usual with the strategy, unless a flag says.
+
+        Raises BadInput for an unknown strategy.
+        """
+        chosen = strategy_class(self.strategy)
+        population = chosen.usual_population if self.population is None else self.population
+        offspring = chosen.usual_offspring if self.offspring is None else self.offspring
+        return population, population if offspring is None else offspring
 
 
 @dataclass(frozen=True)

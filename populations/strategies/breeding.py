@@ -68,6 +68,8 @@ class Strategy(ABC):
     """Who breeds and who lives: `ask(n)` -> candidates, `tell(record)` -> finished generations."""
 
     fewest: ClassVar[int] = 1  #: networks that its population has at least
+    usual_population: ClassVar[int] = 8  #: unless a flag says
+    usual_offspring: ClassVar[int | None] = None  #: unless a flag says; None: as many as the population
     idle: ClassVar[tuple[str, ...]] = ()  #: flags that have no effect on it
     races: ClassVar[bool] = True  #: whether racing, which judges by accuracy alone, ends what it would end, too
 

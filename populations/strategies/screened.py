@@ -66,6 +66,8 @@ class Screened(Strategy):
     """Draws a stratified generation of `population` networks, then generations of `offspring` that are screened."""
 
     fewest: ClassVar[int] = START
+    usual_population: ClassVar[int] = START
+    usual_offspring: ClassVar[int | None] = 8  #: fewer than it begins with, so that it learns often
     known: ClassVar[slice] = slice(None)  #: features that it learns from
     draws: ClassVar[int] = 2_000  #: among the candidates of a generation
     children: ClassVar[int] = 2_000  #: of the incumbent, among them
