@@ -97,9 +97,11 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput with `message` as the program says such things, and for what is unknown the closest."""
-        unknown = message.removeprefix("unrecognized arguments: ").split()
-        if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
-            message = f"{unknown[0]}: no such flag{did_you_mean(unknown[0], self._option_string_actions)}"
+        if message.startswith("unrecognized arguments: "):
+            first = message.removeprefix("unrecognized arguments: ").partition(" ")[0]
+            message = f"{first!r} belongs to no flag; leave it out"
+            if first.startswith("-"):
+                message = f"{first}: no such flag{did_you_mean(first, self._option_string_actions)}"
         flag, colon, said = message.removeprefix("argument ").partition(": ")
         if number := _NO_NUMBER.fullmatch(said):
             said = f"{number['found']!r}; expected {_NUMBERS[number['expected']]}"
