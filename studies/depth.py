@@ -20,6 +20,7 @@ from populations.figures.chosen import scored
 from populations.plotting.drawn import legend
 from populations.reading.frame import load
 from populations.search.conduct import conduct
+from populations.setup.checks import check_count
 from populations.setup.config import Config, parse
 from populations.setup.flags import words_of
 from populations.terminal.screen import Screen
@@ -54,8 +55,7 @@ _SMOOTHED = 5  # a line is the mean over a fifth of the networks around each
 
 def ask(arguments: argparse.Namespace) -> int:
     """Train every population, write tables and pictures, show the means; 0: done, 1: nothing, 130: stopped."""
-    if arguments.networks < 1:
-        raise BadInput(f"--networks: {arguments.networks}; expected at least 1")
+    check_count("--networks", arguments.networks)
     sets = [name.strip() for name in arguments.function_sets.split(",")]
     sizes = _sizes(arguments.train_sizes)
     for name in sets:

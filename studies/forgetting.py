@@ -13,6 +13,7 @@ from evaluate.data.splits import Data
 from populations.plotting.drawn import legend
 from populations.plotting.style import BLUE, MANY, QUIET, VERMILION
 from populations.search.asking import session_flags
+from populations.setup.checks import check_count
 from populations.setup.config import Config
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
@@ -31,8 +32,7 @@ _BINS = 10  # of the relative depth
 
 def ask(arguments: argparse.Namespace) -> int:
     """Measure, write tables and pictures, show the means; 0: done, 1: nothing, 130: stopped."""
-    if arguments.seeds < 1:
-        raise BadInput(f"--seeds: {arguments.seeds}; expected at least 1")
+    check_count("--seeds", arguments.seeds)
     found = asked(arguments.run, arguments.models, arguments.top, session_flags(arguments), trained=False)
     data = found.images()
     classes = _classes(arguments.split, data)

@@ -102,7 +102,11 @@ def test_a_confirmation_without_a_finished_network_is_one_line(tmp_path: Path) -
     wait_for(tmp_path / "r", "models/*/curve.csv", 1, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    for flags, said in ((("--top", "0"), "--top: 0; expected at least 1"), ((), "no finished network yet")):
+    for flags, said in (
+        (("--top", "0"), "--top: 0; expected 1..100000"),
+        (("--seeds", f"1{15 * '0'}"), "--seeds: 1000000000000000; expected 1..100000"),
+        ((), "no finished network yet"),
+    ):
         done = populations("confirm", "r", *flags, cwd=tmp_path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert said in done.stderr

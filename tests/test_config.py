@@ -76,7 +76,7 @@ def test_flags_and_files_mean_the_same(
 
 def test_two_dashes_are_a_value_like_any_other() -> None:
     assert parse(["--run=--"]).run.run == "--"
-    assert refused("--epochs=--") == "--epochs: '--'; expected int"
+    assert refused("--epochs=--") == "--epochs: '--'; expected a whole number; see --help"
 
 
 def test_a_file_may_give_a_whole_number_for_a_rate_but_no_number_for_a_switch(tmp_path: Path) -> None:

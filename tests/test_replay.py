@@ -157,6 +157,10 @@ def test_a_truncated_checkpoint_affects_its_model_alone(run: Path, ask: Ask) -> 
     [
         (("show", "RUN", "--sort", "acc"), "--sort"),
         (("show", "RUN", "--generation", "7"), "3 finished generations"),
+        (("show", "RUN", "--generation", str(2**64)), "3 finished generations"),
+        (("show", "RUN", "--generation=--"), "--generation: '--'; expected a whole number"),
+        (("show", "RUN", "--format=--"), "--format: unknown '--'; one of table, csv, json"),
+        (("compare", "RUN", "--by=--"), "--by: no column or flag '--'"),
         (("show", "RUN", "--ledger", "--generation", "0"), "--ledger"),
         (("show", "nowhere"), "nowhere"),
         (("list", "nowhere"), "holds no runs"),

@@ -229,7 +229,7 @@ def test_the_source_is_quoted_to_the_digit() -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--networks", "0"), "--networks: 0; expected at least 1"),
+        (("--networks", "0"), "--networks: 0; expected 1..100000"),
         (("--train-sizes", "many"), "--train-sizes: 'many'; expected numbers of images with commas"),
         (("--train-sizes", "100,2000"), "--train-size: 2000; digits has 1079 training images"),
         (("--function-sets", "vgg,resnt"), "resnt"),
@@ -255,7 +255,7 @@ def test_a_population_that_cannot_be_is_one_line(
         (("spectra", "{run}", "--models", "x"), "model 'x' of "),
         (("forgetting", "{run}", "--split", "5"), "--split: '5'; expected two numbers of classes, such as 5+5"),
         (("forgetting", "{run}", "--split", "6+5"), "--split: 6+5 are 11 classes; the images have 10"),
-        (("forgetting", "{run}", "--seeds", "0"), "--seeds: 0; expected at least 1"),
+        (("forgetting", "{run}", "--seeds", "0"), "--seeds: 0; expected 1..100000"),
         (("forgetting", "{run}", "--epochs", "0"), "--epochs: 0; expected at least 1"),
         (("spectre", "{run}"), "STUDY: unknown 'spectre' (did you mean 'spectra'?); one of spectra, corruptions, "),
     ],

@@ -15,6 +15,7 @@ from evaluate.metrics import objectives
 from populations.reading.frame import Run, load
 from populations.record import Candidate
 from populations.search.asking import carry_out, session_flags
+from populations.setup.checks import check_count
 from populations.terminal.screen import Screen
 from populations.terminal.tables import print_table
 
@@ -82,9 +83,8 @@ def _candidates(run: Run, top: int, seeds: int) -> list[Candidate]:
 
 def confirm_models(arguments: argparse.Namespace) -> int:
     """Train the winners again and show what came of it; 0: done, 1: nothing ended ok, 130: stopped."""
-    for name in ("top", "seeds"):
-        if getattr(arguments, name) < 1:
-            raise BadInput(f"--{name}: {getattr(arguments, name)}; expected at least 1")
+    check_count("--top", arguments.top)
+    check_count("--seeds", arguments.seeds)
     screen = Screen(aside=arguments.format != "table")
     if not confirm(load(arguments.run), arguments.top, arguments.seeds, session_flags(arguments), screen):
         screen.line("stopped; the same command goes on")

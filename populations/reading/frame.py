@@ -386,14 +386,14 @@ def population(journal: Journal, generation: int, columns: Columns) -> pd.DataFr
 
     Raises BadInput if there is none.
     """
-    rows = journal.select("select stage, members from generations where generation=?", generation)
-    if not rows:
-        done = journal.select("select count(*) as n from generations")[0]["n"]
+    done = journal.select("select count(*) as n from generations")[0]["n"]
+    if not 0 <= generation < done:
         raise BadInput(f"--generation: {generation}; this run has {done} finished generations, counted from 0")
-    members = journal.parsed(rows[0]["members"])
+    [closed] = journal.select("select stage, members from generations where generation=?", generation)
+    members = journal.parsed(closed["members"])
     marks = _marks(members)
     place = {number: n for n, number in enumerate(members)}
-    found = journal.tuples(f"{columns.query} and j.stage = ? and j.number in ({marks})", rows[0]["stage"], *members)
+    found = journal.tuples(f"{columns.query} and j.stage = ? and j.number in ({marks})", closed["stage"], *members)
     return columns.table(sorted(found, key=lambda row: place[row[_JOB]]))
 
 

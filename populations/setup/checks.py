@@ -31,16 +31,17 @@ from populations.strategies import strategy_class
 
 _MOST = 2**63 - 1  # what numpy and SQLite can hold
 _DEEPEST = 2_000  # nodes: more than ResNet-1202 (He et al. 2015); to draw and measure 10,000 takes minutes
+MOST_NETWORKS = 100_000  #: that may be asked for at once
 #: Of numbers, inclusive.
 RANGES = {
     "num_max_depth": (1, _DEEPEST),
     "levels_back": (2, 10_000),
     "rows": (1, 1_000),
     "columns": (1, _DEEPEST),
-    "population": (1, 100_000),
-    "offspring": (1, 100_000),
+    "population": (1, MOST_NETWORKS),
+    "offspring": (1, MOST_NETWORKS),
     "generations": (1, 1_000_000),
-    "confirm": (0, 100_000),
+    "confirm": (0, MOST_NETWORKS),
     "keep_epochs": (0, _MOST),
     "workers": (1, 10_000),
     "image_size": (1, 4_096),
@@ -100,6 +101,12 @@ def check_names(asked: Flags, recipe: Recipe, data: DataSpec, given: Collection[
         raise BadInput(f"--momentum: {recipe.momentum} has no effect on --optimizer {recipe.optimizer}; leave it out")
     if "init_beta" in typed and recipe.init != "depth_scaled":
         raise BadInput(f"--init-beta: {recipe.init_beta} goes with --init depth_scaled, not with {recipe.init}")
+
+
+def check_count(flag: str, count: int) -> None:
+    """Raise BadInput, naming the flag, unless so many networks, or trainings of each, may be asked for at once."""
+    if not 1 <= count <= MOST_NETWORKS:
+        raise BadInput(f"{flag}: {count}; expected 1..{MOST_NETWORKS}")
 
 
 def _check_numbers(asked: Flags, given: Collection[str]) -> None:

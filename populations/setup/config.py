@@ -167,14 +167,7 @@ def parse(argv: Sequence[str]) -> Config:
     Raises BadInput for unknown flags, values of the wrong type, and a resume with other search flags.
     """
     given = vars(parser().parse_args([_dashed(argument) for argument in argv]))
-    return _configured({name: _two_dashes(name) if value == [] else value for name, value in given.items()})
-
-
-def _two_dashes(name: str) -> str:
-    """Return the value of a flag that was given `--`, for which argparse has an empty list before Python 3.13."""
-    if name in FLAGS and FLAGS[name].type is not str:
-        raise BadInput(f"{spelled(name)}: '--'; expected {FLAGS[name].type.__name__}")
-    return "--"
+    return _configured(given)
 
 
 def from_flags(flags: Mapping[str, Any]) -> Config:

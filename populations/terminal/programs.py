@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cgp.errors import BadInput, did_you_mean
 
@@ -94,6 +94,23 @@ _NUMBERS = {"int": "a whole number", "float": "a number"}
 
 class OneLineParser(argparse.ArgumentParser):
     """Raises BadInput, a line with what comes closest, where argparse would print its usage."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take `--flag=--` at its word, for which argparse has an empty list before Python 3.13."""
+        found, left = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if action.nargs is None and getattr(found, action.dest, None) == []:
+                setattr(found, action.dest, self._two_dashes(action))
+        return found, left
+
+    def _two_dashes(self, action: argparse.Action) -> Any:
+        name, made = "/".join(action.option_strings), action.type if callable(action.type) else str
+        if action.choices is not None:
+            self.error(f"argument {name}: invalid choice: '--' (choose from {', '.join(map(repr, action.choices))})")
+        try:
+            return made("--")
+        except ValueError:
+            self.error(f"argument {name}: invalid {getattr(made, '__name__', made)} value: '--'")
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput with `message` as the program says such things, and for what is unknown the closest."""
