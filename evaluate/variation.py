@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from cgp.errors import BadInput
 
 _BLOCK = 256  # points whose distances to all before them are held at once
+_HIGHEST = 64  # p, to which distances in a billion dimensions can be raised
 _CLOSE = 1e-6  # of the squared norms: squared distances below it lose digits when they are told from products
 
 Vector = NDArray[np.float64]
@@ -17,7 +18,7 @@ def p_variation(points: ArrayLike, p: float) -> float:
     """Return the supremum, over all ways to leave points out, of the sum of ||X_next - X||^p along the path.
 
     `points` are (count, dimension), or (count,). It is exact: the best sum up to each point follows from those of all
-    points before it, O(count^2). For p = 1 it is the length. Raises BadInput for p below 1.
+    points before it, O(count^2). For p = 1 it is the length. Raises BadInput for a p outside 1..64.
     """
     size, total = _variation(points, p)
     return float(size**p * total)
@@ -67,6 +68,6 @@ def _squared_distances(path: Vector, begin: int, end: int) -> Vector:
 
 
 def require_power(p: float) -> None:
-    """Raise BadInput for a p of no p-variation."""
-    if not 1 <= p < math.inf:
-        raise BadInput(f"--p: {p:g}; expected a number of at least 1")
+    """Raise BadInput for a p of no p-variation, or one whose powers might overflow."""
+    if not 1 <= p <= _HIGHEST:
+        raise BadInput(f"--p: {p:g}; expected 1..{_HIGHEST}")

@@ -155,7 +155,7 @@ def _add_limit(studies: "argparse._SubParsersAction[OneLineParser]") -> None:
         "limit", help="whether weights have a limit as a path in depth, and how gradients fall"
     )
     _with_models(limit)
-    limit.add_argument("--p", type=float, default=2.0, metavar="P", help="of the p-variation, from 1 on [default: 2]")
+    limit.add_argument("--p", type=float, default=2.0, metavar="P", help="of the p-variation, 1..64 [default: 2]")
     places = "which weights of each block to follow, from 0,0 [default: three]"
     limit.add_argument("--weights", nargs="+", metavar="ROW,COLUMN", help=places)
     limit.set_defaults(command=_command_of("limit"))

@@ -159,7 +159,7 @@ def test_chains_of_an_evolved_network_have_a_variation(tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["limit", "RUN", "--p", "0.5"], "--p: 0.5; expected a number of at least 1"),
+        (["limit", "RUN", "--p", "0.5"], "--p: 0.5; expected 1..64"),
         (["limit", "RUN", "--p", "nan"], "--p: nan; expected"),
         (["limit", "RUN", "--weights", "0"], "--weights: '0'; expected ROW,COLUMN"),
         (["limit", "RUN", "--weights", "0,3"], "--weights: 0,3; blocks are 3 wide, expected 0,0 to 2,2"),

@@ -53,7 +53,13 @@ def test_points_that_almost_meet_keep_their_digits() -> None:
     assert p_variation(path, 1.1) == pytest.approx(best[-1], rel=1e-12)
 
 
-@pytest.mark.parametrize("p", [0.99, 0, -1, math.nan, math.inf])
-def test_below_one_there_is_none(p: float) -> None:
-    with pytest.raises(BadInput, match=r"--p: .*expected a number of at least 1"):
+@pytest.mark.parametrize("p", [1, 2, 64])
+def test_no_power_overflows_in_many_dimensions(p: float) -> None:
+    ends = np.array([[1.0], [-1.0]]) * np.ones(1_000_000)
+    assert variation_norm(ends, p) == pytest.approx(2_000)
+
+
+@pytest.mark.parametrize("p", [0.99, 0, -1, 65, math.nan, math.inf])
+def test_beyond_its_range_there_is_none(p: float) -> None:
+    with pytest.raises(BadInput, match=r"--p: .*expected 1\.\.64"):
         p_variation(CORNERS, p)
