@@ -56,6 +56,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--keep-epochs", "-1"], "--keep-epochs: -1; expected at least 0"),
     (["--lr", "fast"], "--lr"),
     (["--generatoins", "3"], "did you mean '--generations'"),
+    ([""], "evolve.py: error: '' belongs to no flag; leave it out; see --help"),
     (["cifar10"], "evolve.py: error: 'cifar10' belongs to no flag; leave it out; see --help"),
     (["--levels-back", "1"], "--levels-back: 1"),
     (["--retry-failed"], "--resume"),

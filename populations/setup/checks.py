@@ -31,17 +31,17 @@ from populations.strategies import strategy_class
 
 _MOST = 2**63 - 1  # what numpy and SQLite can hold
 _DEEPEST = 2_000  # nodes: more than ResNet-1202 (He et al. 2015); to draw and measure 10,000 takes minutes
-MOST_NETWORKS = 100_000  #: that may be asked for at once
+_MOST_NETWORKS = 100_000  # that may be asked for at once
 #: Of numbers, inclusive.
 RANGES = {
     "num_max_depth": (1, _DEEPEST),
     "levels_back": (2, 10_000),
     "rows": (1, 1_000),
     "columns": (1, _DEEPEST),
-    "population": (1, MOST_NETWORKS),
-    "offspring": (1, MOST_NETWORKS),
+    "population": (1, _MOST_NETWORKS),
+    "offspring": (1, _MOST_NETWORKS),
     "generations": (1, 1_000_000),
-    "confirm": (0, MOST_NETWORKS),
+    "confirm": (0, _MOST_NETWORKS),
     "keep_epochs": (0, _MOST),
     "workers": (1, 10_000),
     "image_size": (1, 4_096),
@@ -105,8 +105,13 @@ def check_names(asked: Flags, recipe: Recipe, data: DataSpec, given: Collection[
 
 def check_count(flag: str, count: int) -> None:
     """Raise BadInput, naming the flag, unless so many networks, or trainings of each, may be asked for at once."""
-    if not 1 <= count <= MOST_NETWORKS:
-        raise BadInput(f"{flag}: {count}; expected 1..{MOST_NETWORKS}")
+    _check_range(flag, count, 1, _MOST_NETWORKS)
+
+
+def _check_range(flag: str, value: int, lowest: int, most: int) -> None:
+    if not lowest <= value <= most:
+        expected = f"at least {lowest}" if most == _MOST and value < lowest else f"{lowest}..{most}"
+        raise BadInput(f"{flag}: {value}; expected {expected}")
 
 
 def _check_numbers(asked: Flags, given: Collection[str]) -> None:
@@ -115,10 +120,8 @@ def _check_numbers(asked: Flags, given: Collection[str]) -> None:
         value = values[name]
         if value is None:
             continue
-        lowest, most = RANGES.get(name, (-_MOST, _MOST))
-        if isinstance(value, int) and not lowest <= value <= most:
-            expected = f"at least {lowest}" if most == _MOST and value < lowest else f"{lowest}..{most}"
-            raise BadInput(f"{spelled(name)}: {value}; expected {expected}")
+        if isinstance(value, int):
+            _check_range(spelled(name), value, *RANGES.get(name, (-_MOST, _MOST)))
     epsilon = asked.space.norm_epsilon
     if epsilon is not None and not 0 < epsilon < 1:
         raise BadInput(f"--norm-epsilon: {epsilon}; expected above 0 and below 1")
