@@ -27,7 +27,6 @@ NAMES = (
     "report",
     "sampling",
     "scaling",
-    "search",
     "store",
     "trainer",
 )
@@ -38,9 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, side by side.")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--quick", action="store_true", help="a short form, which writes no result file")
-    parser.add_argument(
-        "--data-dir", help="images of `peer`, `peer_shallow`, `ranking` and `search`; or set CGP_DATA"
-    )
+    parser.add_argument("--data-dir", help="images of `peer`, `peer_shallow` and `ranking`; or set CGP_DATA")
     parser.add_argument(
         "--keep",
         metavar="DIR",
