@@ -136,8 +136,8 @@ class Surrogate:
         for fold in range(_FOLDS):
             left_out = order[fold::_FOLDS]
             kept = np.setdiff1d(order, left_out)
-            model = kind(int(self._rng.integers(2**31))).fit(self._x[kept], self._y[kept])
-            foretold[left_out] = model.predict(self._x[left_out])
+            model = kind(int(self._rng.integers(2**31)))
+            foretold[left_out] = _learned(model, self._x[kept], self._y[kept], self._x[left_out])
         return _spearman(foretold, self._y)
 
     def opinion(self, candidates: NDArray[np.float64]) -> Vector:
@@ -146,11 +146,11 @@ class Surrogate:
         Each call draws another sample (with replacement): opinions differ where little is known.
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
-        model = self._kind(int(self._rng.integers(2**31))).fit(self._x[sample], self._y[sample])
+        model = self._kind(int(self._rng.integers(2**31)))
         # What lies beyond all that was seen counts as its edge: a linear model would go on without end.
         within = np.clip(candidates[:, self._known], self._x[:, :-1].min(0), self._x[:, :-1].max(0))
         whole = np.hstack([within, np.zeros((len(within), 1))])  # trained for all epochs: the logarithm of 1
-        return np.asarray(model.predict(whole))
+        return _learned(model, self._x[sample], self._y[sample], whole)
 
 
 class Linear:
@@ -167,6 +167,12 @@ class Linear:
     def score(self, graph: Graph) -> float:
         """Return the score of `graph`; what lies beyond all that was seen counts as its edge."""
         return float(self._model.predict(np.clip([features(graph)], *self._edges))[0])
+
+
+def _learned(model: Any, rows: Vector, scores: Vector, asked: Vector) -> Vector:
+    """Return what `model` foretells of the rows `asked`, once it has learned from `rows` and their scores."""
+    with _threads().limit(limits=1):  # cores are at work on networks
+        return np.asarray(model.fit(rows, scores).predict(asked))
 
 
 def _spearman(one: Vector, other: Vector) -> float:
