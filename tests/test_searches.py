@@ -232,6 +232,12 @@ def test_success_is_above_random_and_above_the_arm_without_a_model(gains: dict[s
     assert found["arms"]["random"]["P(win)"] == 0.5
 
 
+def test_networks_are_told_apart_by_their_place_behind_the_start() -> None:
+    scores = [0.1] * START + [0.2] * 8 + [0.3, 0.5]
+    rows = [{"trained": [[0.0, score, 0.0] for score in found]} for found in (scores, [*scores[:-1], 0.4])]
+    assert summary.validated(rows) == {"25..32": 0.2, "33..48": 0.375}
+
+
 def test_tests_are_corrected_for_their_number() -> None:
     assert summary.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 

@@ -8,6 +8,8 @@ Beside it: the accuracy of the winners after three long trainings each, how ofte
 (ties count half), and how many uniform draws it takes to get, on average, where a search ended.
 
 Success is claimed only where `screened` is above both `random` and `model-free`, each with a corrected p below .05.
+
+Added afterwards, to see why: the mean validation accuracy of the networks of each arm, by their place in the search.
 """
 
 import json
@@ -32,6 +34,13 @@ RESULT = Path(__file__).with_name("live.json")
 PICTURE = Path(__file__).parents[2] / "docs" / "better-than-random.png"
 CONTRASTS = [(arm, "random") for arm in live.ARMS if arm != "random"] + [("screened", "model-free")]
 LEVEL, RESAMPLES = 0.05, 10_000
+#: Places of networks in a search behind its start, by what they are called.
+STRETCHES = {
+    "25..32": slice(START, 32),
+    "33..48": slice(32, 48),
+    "49..64": slice(48, 64),
+    "later": slice(64, None),
+}
 Vector = NDArray[np.float64]
 
 
@@ -60,6 +69,14 @@ def area(row: Row) -> float:
 def final(row: Row) -> float:
     """Return the test accuracy, after its short training, of the network that a search ended with."""
     return float(best_so_far(row)[1][-1])
+
+
+def validated(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the mean validation accuracy of the networks of searches, for each stretch that has any."""
+    found = {
+        name: [score for row in rows for _, score, _ in row["trained"][places]] for name, places in STRETCHES.items()
+    }
+    return {name: round(fmean(scores), 5) for name, scores in found.items() if scores}
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -134,6 +151,7 @@ def _of_arm(arm: str, by_arm: dict[str, list[Row]], areas: Vector, judged: dict[
         "networks": round(networks, 1),
         "uniform draws for the same": needed,
         "times as many": needed and round(needed / networks, 2),
+        "validated": validated(by_arm[arm]),
     }
 
 
