@@ -2,6 +2,7 @@
 
 Plain trees on features of the graph found in 80 trainings of NAS-Bench-201 what random search needs more than 450 for
 (Krishnakumar et al. 2022 and later, "zc_combine", arXiv 2404.16551); GBDT-NAS is the same idea (arXiv 2007.04785).
+With fewer networks than some hundred, a linear model of six features foretells better (docs/better-than-random.md).
 """
 
 import math
@@ -25,8 +26,8 @@ _LEVELS = 5  # of resolution, from the image's own: each halves height and width
 _PAIRS = 32  # into which neighbouring blocks are hashed
 _POOLINGS = 3  # whose places count
 _FOLDS = 5
-_ALL = slice(None)
-FEATURES = 6 + len(_KINDS) * (1 + _PARTS) + 4 * _LEVELS + _POOLINGS + 6 + 2 + 2 + _PAIRS
+_COSTS = 6  # features that say how large and how deep a network is
+FEATURES = _COSTS + len(_KINDS) * (1 + _PARTS) + 4 * _LEVELS + _POOLINGS + 6 + 2 + 2 + _PAIRS
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Seen:
 
     graph: Graph
     score: float  #: greater is better
-    share: float = 1.0  #: of the recipe's epochs that it was trained for
+    epochs: int = 1  #: that it was trained for
 
     @cached_property
     def features(self) -> Vector:
@@ -116,28 +117,68 @@ def features(graph: Graph) -> Vector:
     )
 
 
-class Surrogate:
-    """Foretells scores from what was seen, by a linear model or by trees: whichever cross-validation has better."""
+@dataclass(frozen=True)
+class Regression:
+    """A way of foretelling scores: linear in some features; `trees` foretell from all what that leaves over."""
 
-    def __init__(self, seen: Sequence[Seen], rng: np.random.Generator, known: slice = _ALL) -> None:
-        """Learn from `seen`, in its order; `rng` decides folds and trees, `known` says which features there are."""
-        self._known = known
-        self._x = np.array([np.append(one.features[known], math.log2(one.share)) for one in seen])
+    known: tuple[int, ...]  #: places of the features in `features`
+    trees: bool = False
+
+    def foretold(self, rows: Vector, scores: Vector, asked: Vector, seed: int) -> Vector:
+        """Return the scores of the rows `asked`, learned from `rows` and their `scores`.
+
+        Rows are `features` and, last, the logarithm of the share of epochs that a network was trained for.
+        """
+        known = [*self.known, -1]
+        with _threads().limit(limits=1):  # cores are at work on networks
+            linear = _ridge(seed).fit(rows[:, known], scores)
+            foretold = linear.predict(asked[:, known])
+            if self.trees:
+                foretold = foretold + _trees(seed).fit(rows, scores - linear.predict(rows[:, known])).predict(asked)
+        return np.asarray(foretold)
+
+
+_BLOCKS = tuple(range(_COSTS, _COSTS + len(_KINDS)))
+_ENDS = tuple(range(FEATURES - _PAIRS - 4, FEATURES - _PAIRS))  # the first block and the narrowest map
+#: From the simplest to the richest: few networks tell no more than what costs and depth are worth.
+REGRESSIONS = (
+    Regression(tuple(range(_COSTS))),
+    Regression((*range(_COSTS), *_BLOCKS, *_ENDS)),
+    Regression((*range(_COSTS), *_BLOCKS, *_ENDS), trees=True),
+)
+
+
+class Surrogate:
+    """Foretells scores from what was seen, as simply as is good enough.
+
+    The regression is the simplest whose correlation in cross-validation is within one standard error of the best
+    (the rule of Breiman et al. 1984, Classification and Regression Trees).
+    """
+
+    def __init__(
+        self, seen: Sequence[Seen], rng: np.random.Generator, regressions: Sequence[Regression] = REGRESSIONS
+    ) -> None:
+        """Learn from `seen`, in its order, by one of `regressions`, simplest first; `rng` decides folds and trees."""
+        longest = max(one.epochs for one in seen)
+        self._x = np.array([np.append(one.features, math.log2(one.epochs / longest)) for one in seen])
         self._y = np.array([one.score for one in seen])
         self._rng = rng
-        trusts = {kind: self._cross_validated(kind) for kind in (_ridge, _trees)}
-        self._kind = max(trusts, key=lambda kind: trusts[kind])
-        self.trust = trusts[self._kind]  #: Spearman correlation of what it foretells of networks it has not seen
+        trusts = [self._cross_validated(regression) for regression in regressions]
+        best = max(trusts)
+        enough = best - (1 - best**2) / math.sqrt(len(seen))  # the standard error of a correlation
+        chosen = next(place for place, trust in enumerate(trusts) if trust >= enough)
+        self._regression = regressions[chosen]
+        self.trust = trusts[chosen]  #: Spearman correlation of what it foretells of networks it has not seen
 
-    def _cross_validated(self, kind: Any) -> float:
+    def _cross_validated(self, regression: Regression) -> float:
         if len(self._y) < 2 * _FOLDS:
             return 0.0
         order, foretold = self._rng.permutation(len(self._y)), np.zeros(len(self._y))
         for fold in range(_FOLDS):
             left_out = order[fold::_FOLDS]
             kept = np.setdiff1d(order, left_out)
-            model = kind(int(self._rng.integers(2**31)))
-            foretold[left_out] = _learned(model, self._x[kept], self._y[kept], self._x[left_out])
+            seed = int(self._rng.integers(2**31))
+            foretold[left_out] = regression.foretold(self._x[kept], self._y[kept], self._x[left_out], seed)
         return _spearman(foretold, self._y)
 
     def opinion(self, candidates: NDArray[np.float64]) -> Vector:
@@ -146,11 +187,10 @@ class Surrogate:
         Each call draws another sample (with replacement): opinions differ where little is known.
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
-        model = self._kind(int(self._rng.integers(2**31)))
         # What lies beyond all that was seen counts as its edge: a linear model would go on without end.
-        within = np.clip(candidates[:, self._known], self._x[:, :-1].min(0), self._x[:, :-1].max(0))
+        within = np.clip(candidates, self._x[:, :-1].min(0), self._x[:, :-1].max(0))
         whole = np.hstack([within, np.zeros((len(within), 1))])  # trained for all epochs: the logarithm of 1
-        return _learned(model, self._x[sample], self._y[sample], whole)
+        return self._regression.foretold(self._x[sample], self._y[sample], whole, int(self._rng.integers(2**31)))
 
 
 class Linear:
@@ -167,12 +207,6 @@ class Linear:
     def score(self, graph: Graph) -> float:
         """Return the score of `graph`; what lies beyond all that was seen counts as its edge."""
         return float(self._model.predict(np.clip([features(graph)], *self._edges))[0])
-
-
-def _learned(model: Any, rows: Vector, scores: Vector, asked: Vector) -> Vector:
-    """Return what `model` foretells of the rows `asked`, once it has learned from `rows` and their scores."""
-    with _threads().limit(limits=1):  # cores are at work on networks
-        return np.asarray(model.fit(rows, scores).predict(asked))
 
 
 def _spearman(one: Vector, other: Vector) -> float:

@@ -134,7 +134,7 @@ def test_it_does_not_trust_itself_where_there_is_nothing_to_learn() -> None:
 
 def test_a_score_after_fewer_epochs_is_not_taken_for_a_bad_network() -> None:
     """Half of the networks, of one depth, were stopped after a quarter of their epochs, far below their end."""
-    seen = [Seen(graph, worth(graph) - 0.2 * (n % 2), 0.25 if n % 2 else 1.0) for n, graph in enumerate(graphs(120))]
+    seen = [Seen(graph, worth(graph) - 0.2 * (n % 2), 1 if n % 2 else 4) for n, graph in enumerate(graphs(120))]
     surrogate = Surrogate(seen, np.random.default_rng(0))
     foretold = surrogate.opinion(np.array([features(one.graph) for one in seen]))
     stopped, whole = (np.mean(foretold[start::2] - [worth(one.graph) for one in seen[start::2]]) for start in (1, 0))

@@ -3,7 +3,8 @@
 Decided before the first run: the arms below; 20 seeds, of which all arms share the first 24 networks and their
 trainings; a budget of core-seconds (training, and what choosing takes), three times what those 24 have cost. The
 winners are judged by three long trainings on fresh seeds, on test images that no search has seen. What is made of
-it, and when success is claimed, says `summary`.
+it, and when success is claimed, says `summary`. The seeds 0 to 19 were those of an earlier version of `screened`
+(`live-first.jsonl.gz`); what they showed is in this one, which is judged on others.
 
 It takes hours and goes on where the table `live.jsonl.gz` ends; each row, a search, says on which hardware.
 """
@@ -45,13 +46,13 @@ from evaluate.pool.slot import Slot
 from populations.record import Candidate, Record
 from populations.strategies import Settings, Strategy
 from populations.strategies.aging import Aging
-from populations.strategies.breeding import Individual
-from populations.strategies.mu_plus_lambda import MuPlusLambda
-from populations.strategies.screened import START, Judge, Lesson, Proposal, Screened
+from populations.strategies.screened import START, Judge, Lesson, Screened
+from populations.surrogate import Regression
 
 TABLE = Path(__file__).with_name("live.jsonl.gz")
-VERSION = 1
-SEEDS, BUDGET = 20, 3.0  #: the latter in costs of the start
+VERSION = 2  #: 1: seeds 0 to 19, with the first version of `screened`
+FIRST, SEEDS = 20, 20  #: the first seed, and how many
+BUDGET = 3.0  #: in costs of the start
 BATCH = 8
 JUDGES = 3
 
@@ -59,35 +60,28 @@ JUDGES = 3
 class AtRandom(Screened):
     """The same start, then uniform draws."""
 
-    def judge(self, lessons: list[Lesson], rng: np.random.Generator) -> Judge | None:
+    def judge(self, lesson: Lesson, rng: np.random.Generator) -> Judge | None:
         """Trust nobody."""
         return None
 
 
 class ModelFree(Screened):
-    """The same candidates without a model: a one-gene child of the incumbent or a draw, as likely as each other.
+    """The same candidates without a model: one is as good as another.
 
-    It picks blindly, so it makes a few candidates only: what thousands cost would be charged to its budget.
+    It picks blindly, so it makes a few candidates only: what hundreds cost would be charged to its budget.
     """
 
-    draws = children = 64
+    draws, children = 16, 32  # in the proportion in which the surrogate has them
 
-    def candidates(self, incumbent: Individual | None, rng: np.random.Generator) -> list[Proposal]:
-        """Return as many draws as there are children, for many children are one and the same graph."""
-        found = super().candidates(incumbent, rng)
-        children = [proposal for proposal in found if proposal.parent is not None]
-        draws = [proposal for proposal in found if proposal.parent is None]
-        return draws[: len(children) or None] + children
-
-    def judge(self, lessons: list[Lesson], rng: np.random.Generator) -> Judge | None:
+    def judge(self, lesson: Lesson, rng: np.random.Generator) -> Judge | None:
         """Have any opinion, from when the surrogate could have one."""
-        return _Whim(rng) if sum(len(lesson.seen) for lesson in lessons) >= START // 2 else None
+        return _Whim(rng) if len(lesson.seen) >= START // 2 else None
 
 
 class ByParameters(Screened):
     """The same, with a surrogate that knows the number of parameters alone."""
 
-    known = slice(0, 1)  # its logarithm
+    regressions = (Regression((0,)),)  # its logarithm
 
 
 class _Whim:
@@ -105,13 +99,9 @@ class _SameStart(Strategy):
         """Return the next network of the start, and draws behind it."""
         if not hasattr(self, "_start"):
             settings = replace(self.settings, generations=1)
-            self._start = [candidate.genome for candidate in Screened(settings).ask(1)]
+            self._start = [candidate.genome for candidate in Screened(settings).start()]
         drawn = self._start.pop(0) if self._start else None
         return drawn or super().draw(rng)
-
-
-class _Generations(_SameStart, MuPlusLambda):
-    pass
 
 
 class _Ageing(_SameStart, Aging):
@@ -123,9 +113,9 @@ ARMS: dict[str, type[Strategy]] = {
     "screened": Screened,
     "model-free": ModelFree,
     "parameters": ByParameters,
-    "mu-plus-lambda": _Generations,
     "aging": _Ageing,
 }
+DECIDING = ("random", "screened", "model-free")  #: recorded first, for all seeds
 
 
 @dataclass(frozen=True)
@@ -247,15 +237,20 @@ def record(recording: Recording, path: Path = TABLE) -> list[Row]:
 
 
 def missing(found: list[Row], seeds: int, images: str, device: str) -> Iterator[Asked]:
-    """Yield the searches that the table lacks, seed by seed: the start, and once that is there all arms."""
-    for seed in range(seeds):
-        known = {row["arm"]: row for row in found if row["seed"] == seed}
-        if "start" not in known:
-            yield Asked("start", seed, images, device)
-            continue
-        start = tuple(known["start"]["results"])
-        budget = BUDGET * sum(result["seconds"] or 0.0 for result in start)
-        yield from (Asked(arm, seed, images, device, start, budget) for arm in ARMS if arm not in known)
+    """Yield the searches that the table lacks, seed by seed: the start, and once that is there the arms.
+
+    Those that decide come first, for all seeds.
+    """
+    rows = {(row["arm"], row["seed"]): row for row in found}
+    for arms in (DECIDING, [arm for arm in ARMS if arm not in DECIDING]):
+        for seed in range(FIRST, FIRST + seeds):
+            if ("start", seed) in rows:
+                start = tuple(rows["start", seed]["results"])
+                budget = BUDGET * sum(result["seconds"] or 0.0 for result in start)
+                missed = [arm for arm in arms if (arm, seed) not in rows]
+                yield from (Asked(arm, seed, images, device, start, budget) for arm in missed)
+            elif arms is DECIDING:
+                yield Asked("start", seed, images, device)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,14 +1,14 @@
 """Candidates by the thousand, of which a surrogate foretells the best: what is cheap to draw is not trained unseen.
 
-Generation j learns from those up to j - 2: so slots do not wait for a generation to end, and the run is the same with
-any number of workers. Its candidates are the best of many draws and of many one-gene children of the incumbent, each
-as another random sample of what was seen has it (bagging), so that a generation is not one guess; one in four is a
-plain draw. As long as the surrogate cannot be trusted, all are.
+A generation learns from all networks but the last `offspring` before it: so slots do not wait for a generation to
+end, and the run is the same with any number of workers. Its candidates are the best of many draws and children of the
+population, each as another random sample of what was seen has it (bagging), so that a generation is not one guess;
+one in eight is a plain draw. As long as the surrogate cannot be trusted, all are.
 """
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -20,30 +20,23 @@ from cgp.mutation import one_gene
 from evaluate.job import Key
 from populations.record import Candidate, Generation, Record
 from populations.strategies.breeding import Individual, Settings, Strategy, best_distinct
-from populations.surrogate import Seen, Surrogate, features
+from populations.surrogate import REGRESSIONS, Regression, Seen, Surrogate, features
 
 START = 24  #: networks that are drawn before anything is learned
 TRUST = 0.2  #: Spearman correlation in cross-validation from which the surrogate is heeded
-_UNIFORM = 4  # one in so many is a plain draw
+_UNIFORM = 8  # one in so many is a plain draw
+_CHANGES = 4  # active genes in which a child differs from its parent, at most
 _LATEST = 2_000  # networks that are learned from
 _STRATA = 16  # draws for each network of the first generation
 _SCREEN = 2  # kind of random stream, beside those of Strategy
 
 
-@dataclass
-class _Batch:
-    """A generation that is under way: what was asked, and what has been told of it."""
-
-    candidates: dict[int, Candidate]
-    told: dict[int, Record] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Lesson:
-    """What a finished generation teaches."""
+    """What a generation learns from."""
 
     seen: list[Seen]
-    incumbent: Individual | None  #: the best so far
+    parents: list[Individual]  #: the population, best first
 
 
 class Judge(Protocol):
@@ -68,19 +61,24 @@ class Screened(Strategy):
     fewest: ClassVar[int] = START
     usual_population: ClassVar[int] = START
     usual_offspring: ClassVar[int | None] = 8  #: fewer than it begins with, so that it learns often
-    known: ClassVar[slice] = slice(None)  #: features that it learns from
-    draws: ClassVar[int] = 2_000  #: among the candidates of a generation
-    children: ClassVar[int] = 2_000  #: of the incumbent, among them
+    regressions: ClassVar[Sequence[Regression]] = REGRESSIONS  #: of which the surrogate takes one
+    draws: ClassVar[int] = 500  #: among the candidates of a generation
+    children: ClassVar[int] = 1_000  #: of the population, among them
     idle: ClassVar[tuple[str, ...]] = ("mutation_rate",)
 
     def __init__(self, settings: Settings) -> None:
         """Begin with nothing seen."""
         super().__init__(settings)
-        self._under_way: dict[int, _Batch] = {}
-        self._asked = self._closed = 0  # generations
-        self._lessons: deque[Lesson] = deque()  # of the latest generations
-        self._epochs = 1  # of the longest training so far
+        self._asked = self._heard = 0  # networks; the latter in order of number, without a gap
+        self._start: list[Candidate] | None = None  # once it is drawn
+        self._told: dict[int, Record] = {}  # by number, and not yet heard
+        self._latest: list[Record] = []  # heard, of the generation under way
+        self._closed = 0  # generations
+        self._seen: deque[Seen] = deque(maxlen=_LATEST)
+        self._lessons: deque[Lesson] = deque()  # of generations that may be asked for
+        self._taught = 0  # generations that had theirs
         self._graphs: set[str] = set()  # that were asked for
+        self._teach()
 
     @property
     def done(self) -> bool:
@@ -88,13 +86,18 @@ class Screened(Strategy):
         return self._closed >= self.settings.generations
 
     def ask(self, n: int) -> list[Candidate]:
-        """Return the next generation once the last but one is told: whole, so that the longest may start first."""
-        if n < 1 or self._asked >= self.settings.generations or self._closed < self._asked - 1:
-            return []
-        asked = list(self._generation(self._asked))
+        """Return at least `n` networks of the start, while there are; then a generation, once its lesson is heard.
+
+        They come whole, or `offspring` at a time, so that the longest may be trained first.
+        """
+        asked = list[Candidate]()
+        while len(asked) < n and self._asked < self.size(0):
+            asked += self.start()[self._asked : self._asked + self.settings.offspring]
+            self._asked = min(self.size(0), self._asked + self.settings.offspring)
+        if n >= 1 and not asked and self._lessons:
+            asked = self._generation(self._lessons.popleft())
+            self._asked += len(asked)
         self._graphs |= {candidate.model.id for candidate in asked}
-        self._under_way[self._asked] = _Batch({candidate.number: candidate for candidate in asked})
-        self._asked += 1
         return asked
 
     def tell(self, record: Record) -> list[Generation]:
@@ -102,67 +105,69 @@ class Screened(Strategy):
 
         Raises ValueError for a record that was not asked for.
         """
-        number, batch = record.candidate.number, self._under_way.get(record.candidate.generation)
-        if batch is None or number not in batch.candidates or number in batch.told:
+        number = record.candidate.number
+        if not self._heard <= number < self._asked or number in self._told:
             raise ValueError(f"told of job {number}, which is not waited for")
-        batch.told[number] = record
+        self._told[number] = record
         self.hall_of_fame.update(self.scored([record]))
         closed = list[Generation]()
-        while (first := self._under_way.get(self._closed)) and len(first.told) == len(first.candidates):
-            closed.append(self._close(self._under_way.pop(self._closed)))
+        while self._heard in self._told:
+            self._hear(self._told.pop(self._heard))
+            if self._heard == self.through(self._closed):
+                records, self._latest = self._latest, []
+                closed.append(self.log(self._closed, records))
+                self._closed += 1
         return closed
 
-    def _close(self, batch: _Batch) -> Generation:
-        records = [batch.told[number] for number in sorted(batch.told)]
-        self.individuals = best_distinct([*self.individuals, *self.scored(records)], self.capacity)
-        self._lessons.append(Lesson(self._seen(records), self.individuals[0] if self.individuals else None))
-        while sum(len(lesson.seen) for lesson in self._lessons) - len(self._lessons[0].seen) > 2 * _LATEST:
-            self._lessons.popleft()
-        self._closed += 1
-        return self.log(self._closed - 1, records)
+    def _hear(self, record: Record) -> None:
+        """Count the next result, in order of number."""
+        self._heard += 1
+        self._latest.append(record)
+        self.individuals = best_distinct([*self.individuals, *self.scored([record])], self.capacity)
+        goal, model = self.settings.objectives[0], record.candidate.model
+        # What takes time of its own is not measured of one that was pruned.
+        if record.result.status in ("ok", "pruned") and isinstance(model, Graph) and goal.known(record.result):
+            score, epochs = goal.weight * goal.value(model, record.result), len(record.result.curve)
+            self._seen.append(Seen(model, score, max(1, epochs)))
+        self._teach()
 
-    def _seen(self, records: list[Record]) -> list[Seen]:
-        """Return the scores in `records`, greater ones better; one that raced counts with the share of its epochs."""
-        goal = self.settings.objectives[0]
-        self._epochs = max([self._epochs, *(len(record.result.curve) for record in records)])
-        return [
-            Seen(
-                record.candidate.model,
-                goal.weight * goal.value(record.candidate.model, record.result),
-                max(1, len(record.result.curve)) / self._epochs,
-            )
-            for record in records
-            if record.result.status in ("ok", "pruned") and isinstance(record.candidate.model, Graph)
-            if goal.known(record.result)  # what takes time of its own is not measured of one that was pruned
-        ]
+    def _teach(self) -> None:
+        """Keep what generations learn from of which all but the last `offspring` networks before them are heard."""
+        while self._taught + 1 < self.settings.generations:
+            if self._heard < self.through(self._taught) - self.settings.offspring:
+                break
+            self._lessons.append(Lesson(list(self._seen), self.individuals))
+            self._taught += 1
 
-    def _generation(self, generation: int) -> Iterator[Candidate]:
-        first = self.through(generation - 1) if generation else 0
-        numbers = range(first, first + self.size(generation))
+    def start(self) -> list[Candidate]:
+        """Return the networks that a search begins with, spread evenly over the costs of draws, in random order."""
+        if self._start is None:
+            rng = np.random.default_rng([self.settings.seed, _SCREEN, 0])
+            drawn = self._stratified(self.size(0), rng)
+            self._start = [Candidate(n, 0, None, p.genome, p.graph, reason="start") for n, p in enumerate(drawn)]
+        return self._start
+
+    def _generation(self, lesson: Lesson) -> list[Candidate]:
+        """Return the next generation, of what `lesson` foretells to be best."""
+        generation = 1 + (self._asked - self.size(0)) // self.size(1)
         rng = np.random.default_rng([self.settings.seed, _SCREEN, generation])
-        if generation == 0:
-            for number, drawn in zip(numbers, self._stratified(len(numbers), rng), strict=True):
-                yield Candidate(number, 0, None, drawn.genome, drawn.graph, reason="start")
-            return
-        lessons = list(self._lessons)[: len(self._lessons) - (self._closed - generation + 1)]
-        judge = self.judge(lessons, rng)
-        pool = self.candidates(lessons[-1].incumbent, rng) if judge else []
+        judge = self.judge(lesson, rng)
+        pool = self.candidates(lesson.parents, rng) if judge else []
         rows = np.array([features(proposal.graph) for proposal in pool])
-        taken = set[int]()
-        for number in numbers:
+        chosen, taken = list[Candidate](), set[int]()
+        for number in range(self._asked, self._asked + self.size(generation)):
             if judge is None or number % _UNIFORM == 0 or len(taken) == len(pool):
                 drawn = self._proposed(self.draw(self.candidate_rng(number)))
-                yield Candidate(number, generation, None, drawn.genome, drawn.graph, reason="draw")
+                chosen.append(Candidate(number, generation, None, drawn.genome, drawn.graph, reason="draw"))
                 continue
             foretold = judge.opinion(rows)
             foretold[list(taken)] = -np.inf
             best = int(np.argmax(foretold))
             taken.add(best)
-            chosen = pool[best]
-            told = float(self.settings.objectives[0].weight * foretold[best])
-            yield Candidate(
-                *(number, generation, chosen.parent, chosen.genome, chosen.graph), reason="screened", predicted=told
-            )
+            told, proposal = float(self.settings.objectives[0].weight * foretold[best]), pool[best]
+            about = number, generation, proposal.parent, proposal.genome, proposal.graph
+            chosen.append(Candidate(*about, reason="screened", predicted=told))
+        return chosen
 
     def _proposed(self, genome: Genome, parent: Key | None = None) -> Proposal:
         return Proposal(genome, genome.graph(self.settings.space), parent)
@@ -173,20 +178,21 @@ class Screened(Strategy):
         chosen = [drawn[stratum * _STRATA + int(rng.integers(_STRATA))] for stratum in range(count)]
         return [chosen[place] for place in rng.permutation(count)]
 
-    def judge(self, lessons: list[Lesson], rng: np.random.Generator) -> Judge | None:
-        """Return what the lessons teach; None where that cannot be trusted."""
-        seen = [one for lesson in lessons for one in lesson.seen][-_LATEST:]
-        if len(seen) < START // 2:
+    def judge(self, lesson: Lesson, rng: np.random.Generator) -> Judge | None:
+        """Return what `lesson` teaches; None where that cannot be trusted."""
+        if len(lesson.seen) < START // 2:
             return None
-        surrogate = Surrogate(seen, rng, self.known)
+        surrogate = Surrogate(lesson.seen, rng, self.regressions)
         return surrogate if surrogate.trust >= TRUST else None
 
-    def candidates(self, incumbent: Individual | None, rng: np.random.Generator) -> list[Proposal]:
-        """Return draws and one-gene children of `incumbent`, each graph once and none that was asked for."""
+    def candidates(self, parents: Sequence[Individual], rng: np.random.Generator) -> list[Proposal]:
+        """Return draws and children of `parents`, each graph once and none that was asked for."""
         space = self.settings.space
         proposals = [self._proposed(draw(space, rng)) for _ in range(self.draws)]
-        if incumbent is not None:
-            parent, key = incumbent.genome, incumbent.record.candidate.key
-            proposals += [self._proposed(one_gene(parent, space, rng), key) for _ in range(self.children)]
+        for place in rng.integers(len(parents), size=self.children) if parents else []:
+            parent, child = parents[place], parents[place].genome
+            for _ in range(rng.integers(1, _CHANGES, endpoint=True)):
+                child = one_gene(child, space, rng)
+            proposals.append(self._proposed(child, parent.record.candidate.key))
         fresh = {proposal.graph.id: proposal for proposal in proposals if proposal.graph.id not in self._graphs}
         return list(fresh.values())
