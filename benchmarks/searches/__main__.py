@@ -1,9 +1,9 @@
-"""python -m benchmarks.searches population|replayed|rungs|live|summary ...: see each one's --help."""
+"""python -m benchmarks.searches population|replayed|foretold|rungs|live|summary ...: see each one's --help."""
 
 import sys
 from importlib import import_module
 
-PARTS = ("population", "replayed", "rungs", "live", "summary")
+PARTS = ("population", "replayed", "foretold", "rungs", "live", "summary")
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [] or sys.argv[1] not in PARTS:

@@ -1,9 +1,9 @@
 """python -m benchmarks.searches replayed: searches replayed on the recorded population, in minutes instead of days.
 
 A policy picks networks from those that `population` has recorded, a batch at a time, and sees the first short score
-of those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen
-network's second short training. Random picking has an exact expectation. A policy learns from the batches up to the
-last but one, as the strategy `screened` does.
+of those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen network's
+second short training. Random picking has an exact expectation. A policy learns from all networks but the latest eight,
+as the strategy `screened` does.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from cgp import Graph
 from populations.strategies.screened import START, TRUST
 from populations.surrogate import Seen, Surrogate, features
 
-BATCH, UNIFORM = 8, 4
+BATCH, UNIFORM = 8, 8
 BUDGETS = (32, 64, 128, 256)
 Vector = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def _like_the_best(
 
 
 def screened(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
-    """Pick as the strategy does: each by another opinion of the surrogate, one in four uniformly."""
+    """Pick as the strategy does: each by another opinion of the surrogate, one in eight uniformly."""
     surrogate = Surrogate([Seen(pool.graphs[place], pool.seen[place]) for place in known], rng)
     if surrogate.trust < TRUST:
         return at_random(pool, known, left, rng, count)
@@ -110,14 +110,10 @@ def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> lis
     It ends early with the best seen network of the pool, which nothing that it picks later replaces.
     """
     rng, best = np.random.default_rng([2027, seed]), int(np.argmax(pool.seen))
-    batches = [at_random(pool, [], np.arange(len(pool)), rng, START)]
-    while sum(map(len, batches)) < max(budgets) and not any(best in batch for batch in batches):
-        known = [place for batch in batches[:-1] for place in batch]
-        taken = {place for batch in batches for place in batch}
-        left = np.array([place for place in range(len(pool)) if place not in taken])
-        chosen = policy if known else at_random
-        batches.append(chosen(pool, known, left, rng, BATCH))
-    picked = [place for batch in batches for place in batch]
+    picked = at_random(pool, [], np.arange(len(pool)), rng, START)
+    while len(picked) < max(budgets) and best not in picked:
+        left = np.setdiff1d(np.arange(len(pool)), picked)
+        picked += policy(pool, picked[:-BATCH], left, rng, BATCH)
     return [float(pool.judged[max(picked[:budget], key=lambda place: pool.seen[place])]) for budget in budgets]
 
 

@@ -122,7 +122,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     seeds = sorted({seed for _, seed in found if all((arm, seed) in found for arm in live.DECIDING)})
     if len(seeds) < 2:
         raise BadInput(
-            f"{live.TABLE}: {len(seeds)} seeds with every arm; expected at least 2: record more by "
+            f"{live.TABLE}: {len(seeds)} seeds with every arm that decides; expected at least 2: record more by "
             "python -m benchmarks.searches live"
         )
     by_arm = {
