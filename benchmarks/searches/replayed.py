@@ -2,8 +2,8 @@
 
 A policy picks networks from those that `population` has recorded, a batch at a time, and sees the first short score
 of those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen network's
-second short training. Random picking has an exact expectation. A policy learns from all networks but the latest eight,
-as the strategy `screened` does.
+second short training. Random picking has an exact expectation. A policy learns from all networks but the latest
+eight, as the strategy `screened` does.
 """
 
 from collections.abc import Callable, Sequence
