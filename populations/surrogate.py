@@ -2,7 +2,7 @@
 
 Plain trees on features of the graph found in 80 trainings of NAS-Bench-201 what random search needs more than 450 for
 (Krishnakumar et al. 2022 and later, "zc_combine", arXiv 2404.16551); GBDT-NAS is the same idea (arXiv 2007.04785).
-With fewer networks than some hundred, a linear model of six features foretells better (docs/better-than-random.md).
+Up to a hundred networks teach a linear model of six features more than one of all (docs/better-than-random.md).
 """
 
 import math

@@ -19,10 +19,10 @@ from benchmarks.searches import population
 from benchmarks.searches.finding import enough, finding
 from benchmarks.searches.table import Row
 from cgp import Graph
-from populations.strategies.screened import START, TRUST
+from populations.strategies.screened import START, TRUST, UNIFORM
 from populations.surrogate import Seen, Surrogate, features
 
-BATCH, UNIFORM = 8, 8
+BATCH = 8
 BUDGETS = (32, 64, 128, 256)
 Vector = NDArray[np.float64]
 

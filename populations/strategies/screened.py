@@ -24,7 +24,7 @@ from populations.surrogate import REGRESSIONS, Regression, Seen, Surrogate, feat
 
 START = 24  #: networks that are drawn before anything is learned
 TRUST = 0.2  #: Spearman correlation in cross-validation from which the surrogate is heeded
-_UNIFORM = 8  # one in so many is a plain draw
+UNIFORM = 8  #: one in so many is a plain draw
 _CHANGES = 4  # active genes in which a child differs from its parent, at most
 _LATEST = 2_000  # networks that are learned from
 _STRATA = 16  # draws for each network of the first generation
@@ -156,7 +156,7 @@ class Screened(Strategy):
         rows = np.array([features(proposal.graph) for proposal in pool])
         chosen, taken = list[Candidate](), set[int]()
         for number in range(self._asked, self._asked + self.size(generation)):
-            if judge is None or number % _UNIFORM == 0 or len(taken) == len(pool):
+            if judge is None or number % UNIFORM == 0 or len(taken) == len(pool):
                 drawn = self._proposed(self.draw(self.candidate_rng(number)))
                 chosen.append(Candidate(number, generation, None, drawn.genome, drawn.graph, reason="draw"))
                 continue
