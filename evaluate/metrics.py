@@ -6,7 +6,7 @@ model or of the result itself has a column in the journal. What takes time of it
 the user's, is measured once a network is trained, and a column, in the runs whose objectives ask for it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +38,25 @@ class Metric:
         if self.source == "score":
             return result.scores[self.name]
         return float(getattr(model if self.source == "model" else result, self.name) or 0)
+
+    def by_epoch(self, model: Model, result: Result) -> list[float]:
+        """Return it as of each epoch of a training, the last as `value` has it; that one alone where no epoch tells.
+
+        Raises KeyError for a score that the result lacks.
+        """
+        bests = [best_epoch(result.curve[:end]) for end in range(1, len(result.curve))]
+        told = [row[self.name] for row in bests if self.source == "score" and self.name in row]
+        return [*told, self.value(model, result)]
+
+
+def best_epoch(curve: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the row with the highest validation accuracy, the lower loss breaking ties.
+
+    Of a regression it is the row with the lowest loss. Without validation that is the last row.
+    """
+    if "val_loss" not in curve[-1]:
+        return curve[-1]
+    return max(curve, key=lambda row: (row.get("val_accuracy", 0.0), -row["val_loss"]))
 
 
 _MEMORY = "most memory while it was trained, in MB of 2^20 bytes: of the GPU, or of the worker on a CPU"

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
+from statistics import fmean
 from typing import Any
 from zlib import crc32
 
@@ -35,13 +36,27 @@ class Seen:
     """A network that was trained."""
 
     graph: Graph
-    score: float  #: greater is better
-    epochs: int = 1  #: that it was trained for
+    scores: tuple[float, ...]  #: as of each epoch; greater is better
+    pruned: bool = False  #: whether its training was ended early
 
     @cached_property
     def features(self) -> Vector:
         """What is told of its graph: worked out once, however often it is learned from."""
         return features(self.graph)
+
+
+def ends(seen: Sequence[Seen]) -> Vector:
+    """Return what each network scored in the end.
+
+    For one that was pruned it is what it scored until then, and the mean of what the others gained from there on.
+    """
+    whole = [one.scores for one in seen if not one.pruned]
+
+    @cache
+    def gain(epoch: int) -> float:
+        return fmean(scores[-1] - scores[min(epoch, len(scores)) - 1] for scores in whole) if whole else 0.0
+
+    return np.array([one.scores[-1] + (gain(len(one.scores)) if one.pruned else 0.0) for one in seen])
 
 
 class _Block:
@@ -125,11 +140,8 @@ class Regression:
     trees: bool = False
 
     def foretold(self, rows: Vector, scores: Vector, asked: Vector, seed: int) -> Vector:
-        """Return the scores of the rows `asked`, learned from `rows` and their `scores`.
-
-        Rows are `features` and, last, the logarithm of the share of epochs that a network was trained for.
-        """
-        known = [*self.known, -1]
+        """Return the scores of the rows `asked`, learned from `rows` and their `scores`; rows are `features`."""
+        known = list(self.known)
         with _threads().limit(limits=1):  # cores are at work on networks
             linear = _ridge(seed).fit(rows[:, known], scores)
             foretold = linear.predict(asked[:, known])
@@ -159,9 +171,7 @@ class Surrogate:
         self, seen: Sequence[Seen], rng: np.random.Generator, regressions: Sequence[Regression] = REGRESSIONS
     ) -> None:
         """Learn from `seen`, in its order, by one of `regressions`, simplest first; `rng` decides folds and trees."""
-        longest = max(one.epochs for one in seen)
-        self._x = np.array([np.append(one.features, math.log2(one.epochs / longest)) for one in seen])
-        self._y = np.array([one.score for one in seen])
+        self._x, self._y = np.array([one.features for one in seen]), ends(seen)
         self._rng = rng
         trusts = [self._cross_validated(regression) for regression in regressions]
         best = max(trusts)
@@ -188,21 +198,20 @@ class Surrogate:
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
         # What lies beyond all that was seen counts as its edge: a linear model would go on without end.
-        within = np.clip(candidates, self._x[:, :-1].min(0), self._x[:, :-1].max(0))
-        whole = np.hstack([within, np.zeros((len(within), 1))])  # trained for all epochs: the logarithm of 1
-        return self._regression.foretold(self._x[sample], self._y[sample], whole, int(self._rng.integers(2**31)))
+        within = np.clip(candidates, self._x.min(0), self._x.max(0))
+        return self._regression.foretold(self._x[sample], self._y[sample], within, int(self._rng.integers(2**31)))
 
 
 class Linear:
     """Foretells scores by the linear model alone: the same for the same networks in the same order."""
 
     def __init__(self, seen: Sequence[Seen]) -> None:
-        """Learn from `seen`, all of which were trained for as many epochs."""
+        """Learn from `seen`."""
         rows = np.array([one.features for one in seen])
         self._edges = rows.min(0), rows.max(0)
         model = _ridge(0)
         with _threads().limit(limits=1):  # cores are at work on networks, and how many there are decides no bit
-            self._model = model.fit(rows, [one.score for one in seen])
+            self._model = model.fit(rows, ends(seen))
 
     def score(self, graph: Graph) -> float:
         """Return the score of `graph`; what lies beyond all that was seen counts as its edge."""

@@ -50,6 +50,16 @@ def test_an_objective_prefers_in_its_direction(name: str) -> None:
     assert better.fitness > worse.fitness
 
 
+def test_an_objective_is_told_as_of_each_epoch() -> None:
+    """Of the best epoch until then; what no epoch tells, once."""
+    rows = [(0.2, 2.0), (0.5, 1.5), (0.4, 1.0), (0.6, 1.2)]
+    curve = [{"epoch": n + 1.0, "val_accuracy": a, "val_loss": b, "seconds": 1.0} for n, (a, b) in enumerate(rows)]
+    result = Result("ok", {"val_accuracy": 0.6, "val_loss": 1.2}, curve, seconds=4.5)
+    found = {name: OBJECTIVES[name].by_epoch(SMALL, result) for name in ("val_accuracy", "val_loss", "seconds")}
+    assert found == {"val_accuracy": [0.2, 0.5, 0.5, 0.6], "val_loss": [2.0, 1.5, 1.5, 1.2], "seconds": [4.5]}
+    assert OBJECTIVES["params"].by_epoch(SMALL, result) == [SMALL.params]
+
+
 def test_an_objective_has_the_value_of_its_column(tmp_path: Path, searched: Path) -> None:
     done = program(*TINY, "--objectives", ",".join(OBJECTIVES), "--generations", "1", "--run", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

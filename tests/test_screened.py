@@ -30,7 +30,7 @@ from populations import load
 from populations.record import Candidate, Record
 from populations.strategies import Settings, Strategy, screened, strategy
 from populations.strategies.screened import START
-from populations.surrogate import FEATURES, REGRESSIONS, Regression, Seen, Surrogate, features
+from populations.surrogate import FEATURES, REGRESSIONS, Regression, Seen, Surrogate, ends, features
 
 SPACE = Space("resnet", 10, 40, Shape(3, 16, 16), 10)
 SMALL = (
@@ -114,7 +114,7 @@ def test_features_tell_blocks_places_and_joins_apart() -> None:
 
 def test_what_it_foretells_of_networks_that_it_has_not_seen_is_as_good_as_it_says() -> None:
     seen, unseen = graphs(96), graphs(200, seed=1)
-    surrogate = Surrogate([Seen(graph, worth(graph)) for graph in seen], np.random.default_rng(0))
+    surrogate = Surrogate([Seen(graph, (worth(graph),)) for graph in seen], np.random.default_rng(0))
     foretold = surrogate.opinion(np.array([features(graph) for graph in unseen]))
     found = spearmanr(foretold, [worth(graph) for graph in unseen]).statistic
     assert surrogate.trust > 0.6
@@ -126,7 +126,7 @@ def test_few_networks_are_learned_from_simply_and_many_in_more_detail() -> None:
 
     def correlation(count: int, seed: int, regressions: Sequence[Regression] = REGRESSIONS) -> float:
         seen, rng = graphs(count, seed), np.random.default_rng(seed)
-        surrogate = Surrogate([Seen(graph, detailed(graph)) for graph in seen], rng, regressions)
+        surrogate = Surrogate([Seen(graph, (detailed(graph),)) for graph in seen], rng, regressions)
         opinions = np.mean([surrogate.opinion(rows) for _ in range(4)], axis=0)
         return float(spearmanr(opinions, [detailed(graph) for graph in unseen]).statistic)
 
@@ -143,29 +143,43 @@ def test_few_networks_are_learned_from_simply_and_many_in_more_detail() -> None:
 def test_it_does_not_trust_itself_where_there_is_nothing_to_learn() -> None:
     rng = np.random.default_rng(0)
     trusts = [
-        Surrogate([Seen(graph, rng.random()) for graph in graphs(48, seed)], np.random.default_rng(seed)).trust
+        Surrogate([Seen(graph, (rng.random(),)) for graph in graphs(48, seed)], np.random.default_rng(seed)).trust
         for seed in range(5)
     ]
     assert np.mean(trusts) < 0.2
-    same = Surrogate([Seen(graph, 0.5) for graph in graphs(48)], np.random.default_rng(0))
+    same = Surrogate([Seen(graph, (0.5,)) for graph in graphs(48)], np.random.default_rng(0))
     assert same.trust == 0
 
 
-def test_a_score_after_fewer_epochs_is_not_taken_for_a_bad_network() -> None:
-    """Half of the networks, of one depth, were stopped after a quarter of their epochs, far below their end."""
-    seen = [Seen(graph, worth(graph) - 0.2 * (n % 2), 1 if n % 2 else 4) for n, graph in enumerate(graphs(120))]
-    surrogate = Surrogate(seen, np.random.default_rng(0))
-    foretold = surrogate.opinion(np.array([features(one.graph) for one in seen]))
-    stopped, whole = (np.mean(foretold[start::2] - [worth(one.graph) for one in seen[start::2]]) for start in (1, 0))
-    assert abs(stopped - whole) < 0.05
+def test_a_pruned_network_counts_as_if_it_had_gained_what_the_others_did() -> None:
+    """Two of three, of one worth, were pruned after their first epoch or their second."""
+
+    def seen(n: int, graph: Graph) -> Seen:
+        scores = tuple(worth(graph) + gained for gained in (0.1, 0.25, 0.3))
+        return Seen(graph, scores[: n % 3 or 3], pruned=n % 3 > 0)
+
+    trained = [seen(n, graph) for n, graph in enumerate(graphs(120))]
+    assert ends(trained) == pytest.approx([worth(one.graph) + 0.3 for one in trained])
+    assert ends([one for one in trained if one.pruned]) == pytest.approx(  # none came to the end
+        [one.scores[-1] for one in trained if one.pruned]
+    )
+    foretold = Surrogate(trained, np.random.default_rng(0)).opinion(np.array([one.features for one in trained]))
+    errors = foretold - [worth(one.graph) + 0.3 for one in trained]
+    assert abs(np.mean(errors[0::3]) - np.mean(errors[1::3])) < 0.03
+
+
+def test_a_training_that_its_recipe_ended_early_counts_as_it_is() -> None:
+    one, other, stopped = graphs(3)
+    seen = [Seen(one, (0.2, 0.4, 0.6)), Seen(other, (0.3, 0.5), pruned=True), Seen(stopped, (0.5,))]
+    assert ends(seen) == pytest.approx([0.6, 0.5 + (0.2 + 0.0) / 2, 0.5])
 
 
 def test_it_foretells_nothing_far_beyond_what_was_seen() -> None:
     """However far a candidate lies from all that was trained."""
-    seen = [Seen(graph, worth(graph)) for graph in graphs(60)]
+    seen = [Seen(graph, (worth(graph),)) for graph in graphs(60)]
     wild = np.array([features(graph) for graph in graphs(50, 1, Space("resnet", 200, 300, Shape(3, 16, 16), 10))])
     foretold = Surrogate(seen, np.random.default_rng(0)).opinion(wild)
-    scores = [one.score for one in seen]
+    scores = [one.scores[-1] for one in seen]
     assert foretold.max() < max(scores) + np.ptp(scores)
     assert foretold.min() > min(scores) - np.ptp(scores)
 
@@ -201,6 +215,29 @@ def test_without_trust_everything_is_drawn() -> None:
     noise = random.Random(0)
     reasons = [c.reason for c in run(search(), lambda graph: noise.random())]
     assert reasons.count("draw") >= 0.6 * (len(reasons) - START)
+
+
+def test_what_racing_prunes_is_foretold_at_its_end() -> None:
+    """Every network gains a tenth behind its first epoch, after which racing prunes all but each third one."""
+
+    def ended(candidate: Candidate) -> Record:
+        whole = judged(candidate, lambda graph: worth(graph) + 0.1)
+        early = whole.result.curve[0] | {"val_accuracy": worth(candidate.model)}  # type: ignore[arg-type]
+        if candidate.number % 3:
+            pruned = Result("pruned", {name: early[name] for name in ("val_accuracy", "val_loss")}, [early], 1.0)
+            return dataclasses.replace(whole, result=pruned)
+        return dataclasses.replace(
+            whole, result=dataclasses.replace(whole.result, curve=[early, *whole.result.curve])
+        )
+
+    breeding, candidates = search(), list[Candidate]()
+    while not breeding.done:
+        for candidate in breeding.ask(1):
+            candidates.append(candidate)
+            breeding.tell(ended(candidate))
+    errors = [c.predicted - worth(c.model) - 0.1 for c in candidates if c.predicted]  # type: ignore[arg-type]
+    assert len(errors) > 20
+    assert abs(np.mean(errors)) < 0.03
 
 
 def test_the_first_generation_covers_the_costs() -> None:

@@ -28,12 +28,12 @@ from evaluate.data.splits import load
 from evaluate.devices.place import Place
 from evaluate.files import BEST, LAST
 from evaluate.job import INITIALISATIONS, OPTIMIZERS, SCHEDULES, DataSpec, Job, Result, recipe
+from evaluate.metrics import best_epoch
 from evaluate.training.checkpoint import ModelFolder, read_tensors
 from evaluate.training.initialise import initialise
 from evaluate.training.train import (
     Diverged,
     abandoned,
-    best_epoch,
     fresh_network,
     make_optimizer,
     make_schedule,

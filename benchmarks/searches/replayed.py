@@ -81,7 +81,7 @@ def _like_the_best(
 
 def screened(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
     """Pick as the strategy does: each by another opinion of the surrogate, one in eight uniformly."""
-    surrogate = Surrogate([Seen(pool.graphs[place], pool.seen[place]) for place in known], rng)
+    surrogate = Surrogate([Seen(pool.graphs[place], (pool.seen[place],)) for place in known], rng)
     if surrogate.trust < TRUST:
         return at_random(pool, known, left, rng, count)
     opinions = [left[np.argsort(-surrogate.opinion(pool.features[left]), kind="stable")] for _ in range(count)]

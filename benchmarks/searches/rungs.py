@@ -64,7 +64,7 @@ def judged(of: Trainings, epoch: int, order: NDArray[np.int64], learned: int) ->
     These are Spearman correlations: with the end of the same training, and with the test accuracy of the other one.
     """
     accuracies, asked = of.curves["val_accuracy"][:, epoch - 1], order[learned:]
-    model = Linear([Seen(of.graphs[place], accuracies[place]) for place in order[:learned]])
+    model = Linear([Seen(of.graphs[place], (accuracies[place],)) for place in order[:learned]])
     own, foretold = accuracies[asked], np.array([model.score(of.graphs[place]) for place in asked])
     judges = {
         "val_accuracy": own,

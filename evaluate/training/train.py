@@ -18,6 +18,7 @@ from cgp.network import Network, build
 from evaluate.data.images import Images
 from evaluate.devices.numerics import EVALUATION_BATCH, Numerics
 from evaluate.job import Recipe
+from evaluate.metrics import best_epoch
 from evaluate.training.activations import recorder
 from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.criterion import criterion_of
@@ -150,16 +151,6 @@ def outputs(network: nn.Module, images: Images, numerics: Numerics) -> Iterator[
         with numerics.autocast():
             logits = network(x)
         yield logits, y
-
-
-def best_epoch(curve: list[Row]) -> Row:
-    """Return the row with the highest validation accuracy, the lower loss breaking ties.
-
-    Of a regression it is the row with the lowest loss. Without validation that is the last row.
-    """
-    if "val_loss" not in curve[-1]:
-        return curve[-1]
-    return max(curve, key=lambda row: (row.get("val_accuracy", 0.0), -row["val_loss"]))
 
 
 def ended_early(curve: list[Row], setting: Setting) -> bool:

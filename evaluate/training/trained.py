@@ -10,9 +10,10 @@ from torch import nn
 from cgp.errors import BadInput
 from evaluate.data.images import OnDevice
 from evaluate.job import Train
+from evaluate.metrics import best_epoch
 from evaluate.training.checkpoint import ModelFolder
 from evaluate.training.start import begin
-from evaluate.training.train import Diverged, Row, Setting, best_epoch, fresh_network, score, train
+from evaluate.training.train import Diverged, Row, Setting, fresh_network, score, train
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Smoothed(Accuracies):
         """Note what job `number`, which trains `model`, scored."""
         super().enter(number, model, accuracy)
         if isinstance(model, Graph):
-            self._seen[number] = Seen(model, accuracy)
+            self._seen[number] = Seen(model, (accuracy,))
 
     def ranked(self, numbers: Sequence[int]) -> list[float]:
         """Return the scores by which jobs `numbers` are ranked: means, where enough is known of the first of them."""

@@ -127,8 +127,8 @@ class Screened(Strategy):
         goal, model = self.settings.objectives[0], record.candidate.model
         # What takes time of its own is not measured of one that was pruned.
         if record.result.status in ("ok", "pruned") and isinstance(model, Graph) and goal.known(record.result):
-            score, epochs = goal.weight * goal.value(model, record.result), len(record.result.curve)
-            self._seen.append(Seen(model, score, max(1, epochs)))
+            scores = tuple(goal.weight * value for value in goal.by_epoch(model, record.result))
+            self._seen.append(Seen(model, scores, record.result.status == "pruned"))
         self._teach()
 
     def _teach(self) -> None:
