@@ -17,6 +17,7 @@ from documents import blocks, commands, flags, is_search, run, small
 from harness import ROOT, TINY, make_images, program
 from populations.setup.config import parse
 from populations.setup.flags import FLAGS
+from populations.strategies import strategy_class
 from test_data import write_mnist
 from test_finetune import grey_images
 from test_import import SMALL as SMALL_IMPORTED
@@ -68,7 +69,8 @@ def test_commands_on_a_run(line: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("words", [words for words in SEARCHES if "--config" not in words], ids=shlex.join)
 def test_searches_search(words: list[str], folder: Path) -> None:
-    assert parse(flags(words)).evolution.population == 8
+    evolution = parse(flags(words)).evolution
+    assert evolution.population == strategy_class(evolution.strategy).usual_population
     if "--family" not in words:  # whose networks are large; test_asked.py trains some
         done = run(small(words), folder)
         assert done.returncode == 0, done.stderr
@@ -82,7 +84,7 @@ def test_the_example_configuration_is_drawn_and_forecast() -> None:
     (words,) = [words for words in SEARCHES if "--config" in words]
     done = run(words, ROOT)
     assert done.returncode == 0, done.stderr
-    assert "40 networks, about" in done.stdout
+    assert "56 networks, about" in done.stdout
 
 
 def test_python_block_rebuilds_the_best_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -324,9 +324,25 @@ def test_before_anything_ended_ok_there_is_no_best_so_far() -> None:
 def test_how_many_are_drawn_and_bred_is_as_usual_with_the_strategy_unless_asked_otherwise() -> None:
     assert parse(["--population", "5"]).evolution.sizes == (5, 5)
     assert parse(["--population", "5", "--offspring", "3"]).evolution.sizes == (5, 3)
-    assert parse([]).evolution.sizes == (8, 8)
+    assert parse(["--strategy", "mu-plus-lambda"]).evolution.sizes == (8, 8)
     assert parse(["--strategy", "screened"]).evolution.sizes == (24, 8)
     assert parse(["--strategy", "screened", "--population", "32"]).evolution.sizes == (32, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "sizes"),
+    [
+        ([], "screened", (24, 8)),
+        (["--strategy", "auto", "--population", "24", "--offspring", "4"], "screened", (24, 4)),
+        (["--population", "23"], "mu-plus-lambda", (23, 23)),  # too few to learn from
+        (["--family", "resnet"], "mu-plus-lambda", (8, 8)),  # whose networks are given: there is nothing to learn
+    ],
+)
+def test_a_search_that_names_no_strategy_has_the_proven_one_where_there_is_enough_to_learn_from(
+    arguments: list[str], name: str, sizes: tuple[int, int]
+) -> None:
+    evolution = parse(arguments).evolution
+    assert (evolution.strategy, evolution.sizes) == (name, sizes)
 
 
 @pytest.mark.parametrize("name", ["mu-plus-lambda", "random"])

@@ -56,6 +56,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     given |= {"head": "flatten", "function_set": "cgp-cnn-conv", "wiring": "grid"}
     given |= {"rows": arguments.rows, "columns": arguments.columns, "num_min_depth": arguments.columns}
     given |= {"num_max_depth": arguments.columns, "run": str(arguments.out), "max_flops": 0, "racing": False}
+    given |= {"strategy": "one-plus-lambda"}  # by which such networks are bred
     return Config(**grouped(Flags().values | absolute(given)))
 
 

@@ -305,7 +305,10 @@ def _check_strategy(asked: Flags, typed: Collection[str]) -> None:
     for name in chosen.idle:
         if name in typed:
             value = asked.values[name]
-            raise BadInput(f"{spelled(name)}: {value} has no effect on --strategy {evolution.strategy}; leave it out")
+            raise BadInput(
+                f"{spelled(name)}: {value} has no effect on --strategy {evolution.strategy}; leave it out, or choose "
+                "another --strategy"
+            )
     population, _ = evolution.sizes
     if evolution.confirm > population:
         raise BadInput(

@@ -23,7 +23,7 @@ from populations.run_folder.folder import read_json
 from populations.setup.checks import check_flags, check_names, depths_of
 from populations.setup.flags import BEFORE, FLAGS, GROUPS, USUAL, Flag, Flags, grouped, spelled
 from populations.setup.recorded import meaning, means_as_recorded
-from populations.strategies import STRATEGIES
+from populations.strategies import AUTO, STRATEGIES, usual
 from populations.terminal.programs import OneLineParser, populations_command, program
 
 _RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
@@ -238,6 +238,8 @@ def _configured(given: dict[str, Any]) -> Config:
         asked["recipe"] = "finetune"
     if asked["family"] == RESIDUAL_MLP and not switches.get("resume"):
         asked |= {name: value for name, value in _OF_MLP.items() if name not in flags}
+    if asked["strategy"] == AUTO:  # a run records what that is; nothing is learned from networks that are given
+        asked["strategy"] = usual(1 if asked["family"] or asked["weights"] else asked["population"])
     if asked["strategy"] in STRATEGIES and not STRATEGIES[asked["strategy"]].races:
         asked |= {name: value for name, value in _UNRACED.items() if name not in typed}
     made = Config(**grouped(asked), **switches)

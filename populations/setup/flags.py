@@ -22,7 +22,7 @@ from evaluate.job import INITIALISATIONS, OPTIMIZERS, PRECISIONS, PREPROCESSINGS
 from evaluate.metrics import OBJECTIVES
 from populations.search.rung_scores import RUNG_SCORES
 from populations.setup.executors import EXECUTORS
-from populations.strategies import STRATEGIES, Strategy, strategy_class
+from populations.strategies import AUTO, STRATEGIES, Strategy, strategy_class, usual
 from populations.strategies.confirmation import LONGER, SEEDS
 
 T = TypeVar("T")
@@ -90,14 +90,14 @@ class SpaceFlags:
 class EvolutionFlags:
     """Who lives, who breeds."""
 
-    strategy: str = flag("mu-plus-lambda", ", ".join(STRATEGIES))
+    strategy: str = flag(AUTO, f"{', '.join(STRATEGIES)}, or {AUTO}: {usual(None)}, with a --population below {strategy_class(usual(None)).fewest} {usual(1)}")
     family: str | None = flag(None, f"train the networks of a family instead of a search: {', '.join(FAMILIES)}", before=None)
     vgg_depth: int = flag(16, f"of --family vgg-features: how many layers have weights, {_or(list(map(str, DEPTHS)))}", before=16)
     features_total: int | None = flag(None, "of --family vgg-features: features of all layers [default: as the VGG of that depth, 5248 at depth 16]", before=None)
     exact_total: bool = flag(False, "of --family vgg-features: give every variant exactly the total, instead of rounding each layer up", before=False)
     variants: int | None = flag(None, "of --family vgg-features: how many variants to train, evenly spread over all [default: all]", before=None)
-    population: int | None = flag(None, f"networks of generation 0, and survivors of each later one (one-plus-lambda: one) [default: {'; '.join([str(Strategy.usual_population), *_POPULATIONS])}]")
-    offspring: int | None = flag(None, f"children a generation; not of random, which draws --population networks each time [default: {'; '.join(['--population', *_OFFSPRING])}]")
+    population: int | None = flag(None, f"networks of generation 0, and survivors of each later one (one-plus-lambda: one) [default: {', '.join([*_POPULATIONS, f'else {Strategy.usual_population}'])}]")
+    offspring: int | None = flag(None, f"children a generation; not of random, which draws --population networks each time [default: {', '.join([*_OFFSPRING, 'else --population'])}]")
     generations: int = flag(3, "generations, the random one included", search=False)
     mutation_rate: float = flag(0.05, "chance of each gene to change")
     objectives: str = flag("val_accuracy,params", f"{', '.join(OBJECTIVES)}, or {EXPECTED}; later ones break ties (of nsga2 all count)")

@@ -24,7 +24,10 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "screened": Screened,
 }
 
+AUTO = "auto"  #: in place of a name: what `usual` says
+
 __all__ = [
+    "AUTO",
     "STRATEGIES",
     "Confirmation",
     "FinalRanking",
@@ -33,15 +36,24 @@ __all__ = [
     "Sweep",
     "strategy",
     "strategy_class",
+    "usual",
 ]
+
+
+def usual(population: int | None) -> str:
+    """Return the name of the strategy of a search that names none, for its `population`; None: as many as usual.
+
+    It is the one that is proven to be better than drawing at random (docs/better-than-random.md), where there are
+    networks enough to learn from.
+    """
+    return "screened" if population is None or population >= Screened.fewest else "mu-plus-lambda"
 
 
 def strategy_class(name: str) -> type[Strategy]:
     """Return the class of the named strategy. Raises BadInput for an unknown name."""
     if name not in STRATEGIES:
-        raise BadInput(
-            f"--strategy: unknown {name!r}{did_you_mean(name, STRATEGIES)}; one of {', '.join(STRATEGIES)}"
-        )
+        known = [AUTO, *STRATEGIES]
+        raise BadInput(f"--strategy: unknown {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}")
     return STRATEGIES[name]
 
 
