@@ -136,17 +136,18 @@ def features(graph: Graph) -> Vector:
 class Regression:
     """A way of foretelling scores: linear in some features; `trees` foretell from all what that leaves over."""
 
-    known: tuple[int, ...]  #: places of the features in `features`
+    known: tuple[int, ...]  #: places of these features in `features`; with trees there may be none
     trees: bool = False
 
     def foretold(self, rows: Vector, scores: Vector, asked: Vector, seed: int) -> Vector:
         """Return the scores of the rows `asked`, learned from `rows` and their `scores`; rows are `features`."""
-        known = list(self.known)
+        known, left, foretold = list(self.known), scores, np.zeros(len(asked))
         with _threads().limit(limits=1):  # cores are at work on networks
-            linear = _ridge(seed).fit(rows[:, known], scores)
-            foretold = linear.predict(asked[:, known])
+            if known:
+                linear = _ridge().fit(rows[:, known], scores)
+                left, foretold = scores - linear.predict(rows[:, known]), linear.predict(asked[:, known])
             if self.trees:
-                foretold = foretold + _trees(seed).fit(rows, scores - linear.predict(rows[:, known])).predict(asked)
+                foretold = foretold + _trees(seed).fit(rows, left).predict(asked)
         return np.asarray(foretold)
 
 
@@ -209,7 +210,7 @@ class Linear:
         """Learn from `seen`."""
         rows = np.array([one.features for one in seen])
         self._edges = rows.min(0), rows.max(0)
-        model = _ridge(0)
+        model = _ridge()
         with _threads().limit(limits=1):  # cores are at work on networks, and how many there are decides no bit
             self._model = model.fit(rows, ends(seen))
 
@@ -238,7 +239,7 @@ def _threads() -> Any:
     return ThreadpoolController()
 
 
-def _ridge(seed: int) -> Any:
+def _ridge() -> Any:
     from sklearn.linear_model import BayesianRidge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

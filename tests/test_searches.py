@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ def worth(job: Job) -> Result:
 def short(number: int, seed: int) -> dict[str, Any]:
     job = population.job_of(number, seed, Path("short"), population.SHORT, DataSpec("none"))
     return population.row_of(("short", number, seed), job, worth(job), "a machine")
+
+
+def whole(row: dict[str, Any]) -> dict[str, Any]:
+    """The same training with a curve of all epochs, early ones with more luck in them."""
+    rng, end = np.random.default_rng([row["number"], row["seed"]]), population.score(row)
+    scores = [end - 0.05 + 0.04 * float(rng.normal()), end - 0.02 + 0.02 * float(rng.normal()), end - 0.01, end]
+    return row | {"curve": [{"train_loss": 2 - one, "val_loss": 2 - one, "val_accuracy": one} for one in scores]}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +86,7 @@ def test_a_network_is_the_same_whenever_it_is_asked_for() -> None:
 
 def test_random_picking_gives_what_is_expected_of_it(recorded: list[dict[str, Any]]) -> None:
     pool = replayed.Pool(recorded)
-    scores = [replayed.replay(pool, replayed.at_random, (32, 64), seed) for seed in range(400)]
+    scores = [replayed.replay(replayed.at_random, pool, (32, 64), seed) for seed in range(400)]
     for place, budget in enumerate((32, 64)):
         mean, error = np.mean(scores, axis=0)[place], np.std(scores, axis=0)[place] / 20
         assert abs(mean - replayed.expected(pool, budget)) < 4 * error + 1e-9
@@ -91,6 +99,19 @@ def test_a_policy_picks_new_networks_only(recorded: list[dict[str, Any]], policy
     picked = policy(pool, list(range(24)), left, rng, 8)
     assert len(set(picked)) == 8
     assert set(picked) <= set(left.tolist())
+
+
+def test_with_racing_more_networks_are_replayed_for_the_same_cost(recorded: list[dict[str, Any]]) -> None:
+    pool = replayed.Pool([whole(row) for row in recorded])
+    racing = replayed.Racing(pool)
+    trained = [racing.train(place) for place in range(80)]
+    assert {(one.pruned, len(one.scores)) for one in trained} == {(True, 1), (False, 4)}
+    assert 20 < sum(one.pruned for one in trained) < 60
+    raced, whole_ones = (
+        np.mean([played(pool, (24,), seed) for seed in range(6)])
+        for played in (replayed.raced, partial(replayed.replay, replayed.screened))
+    )
+    assert raced > whole_ones
 
 
 def test_replays_say_how_many_uniform_draws_a_policy_is_worth(
@@ -118,11 +139,13 @@ def test_regressions_are_compared_by_what_they_foretell_of_the_unseen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, out = tmp_path / "table", tmp_path / "foretold.json"
-    write([short(number, seed) for number in range(130) for seed in (0, 1)], population.VERSION, table)
+    write([whole(short(number, seed)) for number in range(130) for seed in (0, 1)], population.VERSION, table)
     assert foretold.main(["--table", str(table), "--out", str(out), "--repeats", "2"]) == 0
     found = json.loads(out.read_text())
     assert (found["networks"], list(found["spearman"]["size and depth"])) == (130, ["16", "24"])
     assert found["spearman"]["size and depth"]["24"] > 0.7  # which is what scores depend on here
+    raced = found["spearman, raced"]
+    assert raced["with what the others gained"]["24"] > raced["left out"]["24"]
     assert "size and depth" in capsys.readouterr().out
 
 
@@ -132,13 +155,6 @@ def test_what_few_networks_foretell_is_not_asked(tmp_path: Path, capsys: pytest.
 
 
 # Rungs
-
-
-def whole(row: dict[str, Any]) -> dict[str, Any]:
-    """The same training with a curve of all epochs, early ones with more luck in them."""
-    rng, end = np.random.default_rng([row["number"], row["seed"]]), population.score(row)
-    scores = [end - 0.05 + 0.04 * float(rng.normal()), end - 0.02 + 0.02 * float(rng.normal()), end - 0.01, end]
-    return row | {"curve": [{"train_loss": 2 - one, "val_loss": 2 - one, "val_accuracy": one} for one in scores]}
 
 
 def test_what_graphs_foretell_is_held_against_how_both_trainings_of_a_network_end(

@@ -3,10 +3,12 @@
 A policy picks networks from those that `population` has recorded, a batch at a time, and sees the first short score
 of those that it picked. What it found is judged by what it has not seen: the test accuracy of the best seen network's
 second short training. Random picking has an exact expectation. A policy learns from all networks but the latest
-eight, as the strategy `screened` does.
+eight, as the strategy `screened` does. That one is replayed with racing, too.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
@@ -17,8 +19,10 @@ from scipy.stats import spearmanr
 
 from benchmarks.searches import population
 from benchmarks.searches.finding import enough, finding
+from benchmarks.searches.rungs import Race
 from benchmarks.searches.table import Row
 from cgp import Graph
+from populations.search.racing import default_rungs
 from populations.strategies.screened import START, TRUST, UNIFORM
 from populations.surrogate import Seen, Surrogate, features
 
@@ -41,6 +45,11 @@ class Pool:
         ]
         self.seen = np.array([population.score(short[number, 0]) for number in numbers])
         self.judged = np.array([short[number, 1]["test_accuracy"] or 0.0 for number in numbers])
+        #: of that training the best validation accuracy as of each epoch
+        self.curves = [
+            tuple(accumulate((point["val_accuracy"] for point in short[number, 0]["curve"]), max)) or (0.0,)
+            for number in numbers
+        ]
         self.seconds = np.array([short[number, 0]["seconds"] for number in numbers])
         self.features = np.array([features(graph) for graph in self.graphs])
         self.params, self.depths = (
@@ -50,6 +59,21 @@ class Pool:
     def __len__(self) -> int:
         """How many networks there are."""
         return len(self.graphs)
+
+
+class Racing:
+    """Trainings of a pool's networks, one after another, most of which racing ends early, as searches have it."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Begin a race to the recipe's one rung."""
+        (self.rung,) = default_rungs(population.SHORT.epochs)
+        accuracies = np.array([curve[self.rung - 1] for curve in pool.curves])
+        self._pool, self._race = pool, Race(pool.graphs, accuracies, "smoothed", START)
+
+    def train(self, place: int) -> Seen:
+        """Return what is seen of the next network."""
+        pruned = not self._race.goes_on(place)
+        return Seen(self._pool.graphs[place], self._pool.curves[place][: self.rung if pruned else None], pruned)
 
 
 Places = NDArray[np.int64]
@@ -81,9 +105,13 @@ def _like_the_best(
 
 def screened(pool: Pool, known: list[int], left: Places, rng: np.random.Generator, count: int) -> list[int]:
     """Pick as the strategy does: each by another opinion of the surrogate, one in eight uniformly."""
-    surrogate = Surrogate([Seen(pool.graphs[place], (pool.seen[place],)) for place in known], rng)
+    return _screened(pool, [Seen(pool.graphs[place], (pool.seen[place],)) for place in known], left, rng, count)
+
+
+def _screened(pool: Pool, known: list[Seen], left: Places, rng: np.random.Generator, count: int) -> list[int]:
+    surrogate = Surrogate(known, rng)
     if surrogate.trust < TRUST:
-        return at_random(pool, known, left, rng, count)
+        return at_random(pool, [], left, rng, count)
     opinions = [left[np.argsort(-surrogate.opinion(pool.features[left]), kind="stable")] for _ in range(count)]
     return _mixed(opinions, left, rng, count)
 
@@ -96,15 +124,7 @@ def _mixed(orders: list[Places], left: Places, rng: np.random.Generator, count: 
     return picked
 
 
-POLICIES: dict[str, Policy] = {
-    "random": at_random,
-    "parameters": by_parameters,
-    "depth": by_depth,
-    "screened": screened,
-}
-
-
-def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> list[float]:
+def replay(policy: Policy, pool: Pool, budgets: Sequence[int], seed: int) -> list[float]:
     """Return, for each budget, the judged score of the best seen network after so many.
 
     It ends early with the best seen network of the pool, which nothing that it picks later replaces.
@@ -115,6 +135,36 @@ def replay(pool: Pool, policy: Policy, budgets: Sequence[int], seed: int) -> lis
         left = np.setdiff1d(np.arange(len(pool)), picked)
         picked += policy(pool, picked[:-BATCH], left, rng, BATCH)
     return [float(pool.judged[max(picked[:budget], key=lambda place: pool.seen[place])]) for budget in budgets]
+
+
+def raced(pool: Pool, budgets: Sequence[int], seed: int) -> list[float]:
+    """Return what `replay` does, of `screened` with racing as searches have it by default.
+
+    A network that is pruned counts as the share of a training that it took, and is never the best.
+    """
+    rng, racing, top = np.random.default_rng([2027, seed]), Racing(pool), int(np.argmax(pool.seen))
+    seen, costs, best = dict[int, Seen](), list[float](), list[int]()
+    batch = at_random(pool, [], np.arange(len(pool)), rng, START)
+    while sum(costs) < max(budgets) and len(seen) < len(pool) - BATCH and top not in best:
+        for place in batch:
+            seen[place] = one = racing.train(place)
+            costs.append(racing.rung / population.SHORT.epochs if one.pruned else 1.0)
+            ended = best[-1:] if one.pruned else [*best[-1:], place]  # a race lets the first network go on
+            best.append(max(ended, key=lambda one: pool.seen[one]))
+        left = np.setdiff1d(np.arange(len(pool)), list(seen))
+        batch = _screened(pool, list(seen.values())[:-BATCH], left, rng, BATCH)
+    spent = np.cumsum(costs)
+    return [float(pool.judged[best[int(np.searchsorted(spent, budget, side="right")) - 1]]) for budget in budgets]
+
+
+#: What is replayed, by name.
+REPLAYS: dict[str, Callable[[Pool, Sequence[int], int], list[float]]] = {
+    "random": partial(replay, at_random),
+    "parameters": partial(replay, by_parameters),
+    "depth": partial(replay, by_depth),
+    "screened": partial(replay, screened),
+    "screened, raced": raced,
+}
 
 
 def expected(pool: Pool, budget: int) -> float:
@@ -148,8 +198,8 @@ def found(rows: Sequence[Row], repeats: int) -> dict[str, Any]:
     expectations = [expected(pool, count) for count in range(1, len(pool) + 1)]
     scores = {"random, exact": {str(budget): [expectations[budget - 1], 0.0] for budget in budgets}}
     draws = dict[str, dict[str, int | None]]()
-    for name, policy in POLICIES.items():
-        runs = Parallel(n_jobs=-1)(delayed(replay)(pool, policy, budgets, seed) for seed in range(repeats))
+    for name, played in REPLAYS.items():
+        runs = Parallel(n_jobs=-1)(delayed(played)(pool, budgets, seed) for seed in range(repeats))
         means, errors = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / np.sqrt(repeats)
         of_budgets = list(zip(map(str, budgets), means.tolist(), errors.tolist(), strict=True))
         scores[name] = {budget: [mean, error] for budget, mean, error in of_budgets}
@@ -189,7 +239,7 @@ def show(found: dict[str, Any]) -> None:
     """Print it."""
     print(f"{found['networks']} networks, {found['repeats']} replays: test accuracy of the best of so many")
     for name, budgets in found["judged"].items():
-        print(f"{name:14}" + "".join(f"  {n:>4}: {mean:.4f} +- {error:.4f}" for n, (mean, error) in budgets.items()))
+        print(f"{name:15}" + "".join(f"  {n:>4}: {mean:.4f} +- {error:.4f}" for n, (mean, error) in budgets.items()))
     for about in ("uniform draws for the same", "spearman of the seen score"):
         print(f"{about}: {found[about]}")
 

@@ -77,17 +77,30 @@ def judged(of: Trainings, epoch: int, order: NDArray[np.int64], learned: int) ->
     return {name: [float(spearmanr(said, truth).statistic) for truth in truths] for name, said in judges.items()}
 
 
+class Race:
+    """A race to one rung, which networks of some recorded ones reach one after another."""
+
+    def __init__(self, graphs: Sequence[Graph], accuracies: Vector, scores: str, window: int) -> None:
+        """`accuracies` are those of `graphs` at the rung; each is judged by `scores` among the last `window`."""
+        self._graphs, self._accuracies = graphs, accuracies
+        self._ranking, self._window, self._count = RUNG_SCORES[scores](), window, 0
+
+    def goes_on(self, place: int) -> bool:
+        """Return whether the network at `place`, the next to reach the rung, goes on."""
+        number, self._count = self._count, self._count + 1
+        self._ranking.enter(number, self._graphs[place], float(self._accuracies[place]))
+        own, *others = self._ranking.ranked(range(number, max(-1, number - self._window), -1))
+        return sum(score > own for score in others) < promoted(len(others) + 1)
+
+
 def raced(of: Trainings, epoch: int, order: NDArray[np.int64], scores: str, window: int) -> list[float]:
     """Race the networks in `order` to one rung after `epoch`, and judge each by `scores` among the last `window`.
 
     Of those from number `FEWEST` on: the share that goes on, their mean test accuracy in the other training, and the
     share of the best third, as that has it, that goes on.
     """
-    ranking, goes_on = RUNG_SCORES[scores](), list[bool]()
-    for number, place in enumerate(order):
-        ranking.enter(number, of.graphs[place], float(of.curves["val_accuracy"][place, epoch - 1]))
-        own, *others = ranking.ranked(range(number, max(-1, number - window), -1))
-        goes_on.append(sum(score > own for score in others) < promoted(len(others) + 1))
+    race = Race(of.graphs, of.curves["val_accuracy"][:, epoch - 1], scores, window)
+    goes_on = [race.goes_on(place) for place in order]
     late, worth = np.array(goes_on[FEWEST:]), of.others[order[FEWEST:]]
     best = worth >= np.quantile(of.others, 2 / 3)
     return [float(late.mean()), float(worth[late].mean()), float(late[best].mean())]
