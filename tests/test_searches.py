@@ -290,7 +290,11 @@ def test_too_few_whole_seeds_are_said_in_one_line() -> None:
         summary.summary(searches({}, 1))
 
 
-def test_an_arm_that_does_not_decide_is_left_out_until_it_is_whole() -> None:
-    rows = searches({"screened": 0.1})
-    assert list(summary.summary(rows)["arms"]) == list(live.ARMS)
-    assert list(summary.summary(rows[:-1])["arms"]) == [arm for arm in live.ARMS if arm != rows[-1]["arm"]]
+def test_an_arm_that_does_not_decide_is_described_on_the_seeds_that_it_has() -> None:
+    rows = searches({"screened": 0.1, "aging": 0.05})
+    whole = summary.summary(rows)["arms"]
+    assert {arm: about["seeds"] for arm, about in whole.items()} == dict.fromkeys(live.ARMS, 8)
+    few = [row for row in rows if row["arm"] != "aging" or row["seed"] < 3]
+    arms = summary.summary([row for row in few if row["arm"] != "parameters" or row["seed"] < 1])["arms"]
+    assert {arm: about["seeds"] for arm, about in arms.items()} == dict.fromkeys(live.DECIDING, 8) | {"aging": 3}
+    assert arms["aging"]["area less that of random"]["mean"] == pytest.approx(0.04, abs=0.01)  # of the same seeds

@@ -8,7 +8,7 @@ Beside it: the accuracy of the winners after three long trainings each, how ofte
 (ties count half), and how many uniform draws it takes to get, on average, where a search ended.
 
 Success is claimed only where `screened` is above both, each with a corrected p below .05. The other arms are recorded
-afterwards and described: the mean difference to `random` and its interval, without a test.
+afterwards and described on the seeds that they have: the mean difference to `random` and its interval, no test.
 
 To see why: the mean validation accuracy of the networks of each arm, by their place in the search.
 """
@@ -116,7 +116,7 @@ def draws_needed(random: Sequence[Row], accuracy: float) -> int | None:
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Return what the searches say of those seeds of which every arm that decides is there.
 
-    Other arms are left out until they are there for all of these. Raises BadInput below two seeds.
+    Another arm is described on those of these seeds that it has, if they are two. Raises BadInput below two seeds.
     """
     found = {(row["arm"], row["seed"]): row for row in rows if row["arm"] != "start"}
     seeds = sorted({seed for _, seed in found if all((arm, seed) in found for arm in live.DECIDING)})
@@ -125,41 +125,49 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
             f"{live.TABLE}: {len(seeds)} seeds with every arm that decides; expected at least 2: record more by "
             "python -m benchmarks.searches live"
         )
-    by_arm = {
-        arm: [found[arm, seed] for seed in seeds] for arm in live.ARMS if all((arm, seed) in found for seed in seeds)
-    }
-    areas = {arm: np.array([area(row) for row in own]) for arm, own in by_arm.items()}
-    judged = {arm: np.array([fmean(row["judged"]) for row in own]) for arm, own in by_arm.items()}
-    contrasts = {
-        f"{arm} - {other}": paired(areas[arm] - areas[other])
-        | {"p": float(wilcoxon(areas[arm], areas[other]).pvalue), "judged": paired(judged[arm] - judged[other])}
-        for arm, other in CONTRASTS
-    }
+    by_arm = {arm: [found[arm, seed] for seed in seeds if (arm, seed) in found] for arm in live.ARMS}
+    contrasts = dict[str, dict[str, Any]]()
+    for arm, other in CONTRASTS:
+        one, two = _areas(by_arm[arm]), _areas(by_arm[other])
+        judged = paired(_judged(by_arm[arm]) - _judged(by_arm[other]))
+        contrasts[f"{arm} - {other}"] = paired(one - two) | {"p": float(wilcoxon(one, two).pvalue), "judged": judged}
     for contrast, p in zip(contrasts.values(), holm([one["p"] for one in contrasts.values()]), strict=True):
         contrast["p"], contrast["p, corrected"] = round(contrast["p"], 6), round(p, 6)
     success = all(one["mean"] > 0 and one["p, corrected"] < LEVEL for one in contrasts.values())
-    arms = {arm: _of_arm(arm, by_arm, areas, judged) for arm in by_arm}
+    arms = {
+        arm: _of_arm(own, [found["random", row["seed"]] for row in own], by_arm["random"])
+        for arm, own in by_arm.items()
+        if len(own) > 1
+    }
     hardware = sorted({row["hardware"] for own in by_arm.values() for row in own})
     return {"seeds": seeds, "arms": arms, "contrasts": contrasts, "success": success, "hardware": hardware}
 
 
-def _of_arm(
-    arm: str, by_arm: dict[str, list[Row]], areas: dict[str, Vector], judged: dict[str, Vector]
-) -> dict[str, Any]:
-    own, ahead = by_arm[arm], judged[arm] - judged["random"]
-    ended = fmean(final(row) for row in own)
-    networks, needed = fmean(len(row["trained"]) for row in own), draws_needed(by_arm["random"], ended)
+def _areas(rows: Sequence[Row]) -> Vector:
+    return np.array([area(row) for row in rows])
+
+
+def _judged(rows: Sequence[Row]) -> Vector:
+    return np.array([fmean(row["judged"]) for row in rows])
+
+
+def _of_arm(own: Sequence[Row], random: Sequence[Row], drawn: Sequence[Row]) -> dict[str, Any]:
+    """Return what is said of an arm: `random` are searches of the same seeds, `drawn` all whose draws count."""
+    areas, judged = _areas(own), _judged(own)
+    ahead, ended = judged - _judged(random), fmean(final(row) for row in own)
+    networks, needed = fmean(len(row["trained"]) for row in own), draws_needed(drawn, ended)
     return {
-        "area": round(float(areas[arm].mean()), 5),
-        "area less that of random": paired(areas[arm] - areas["random"]),
+        "seeds": len(own),
+        "area": round(float(areas.mean()), 5),
+        "area less that of random": paired(areas - _areas(random)),
         "final": round(ended, 5),
-        "judged": round(float(judged[arm].mean()), 5),
-        "judged sd": round(float(judged[arm].std(ddof=1)), 5),
+        "judged": round(float(judged.mean()), 5),
+        "judged sd": round(float(judged.std(ddof=1)), 5),
         "P(win)": round(float(np.mean((ahead > 0) + 0.5 * (ahead == 0))), 3),
         "networks": round(networks, 1),
         "uniform draws for the same": needed,
         "times as many": needed and round(needed / networks, 2),
-        "validated": validated(by_arm[arm]),
+        "validated": validated(own),
     }
 
 
@@ -200,7 +208,7 @@ def picture(rows: Sequence[Row], seeds: Sequence[int], arms: Iterable[str], path
 
 
 def main(argv: Sequence[str]) -> int:
-    """Show what the recorded searches say, write it and draw it; 0: done, 2: bad input."""
+    """Show what the recorded searches say, write it and draw the arms that are whole; 0: done, 2: bad input."""
     try:
         rows = live.rows()
         found = summary(rows)
@@ -209,5 +217,6 @@ def main(argv: Sequence[str]) -> int:
         return 2
     show(found)
     RESULT.write_text(json.dumps({"benchmark": "live", **found, "versions": versions()}, indent=1) + "\n")
-    picture(rows, found["seeds"], found["arms"], PICTURE)
+    whole = [arm for arm, about in found["arms"].items() if about["seeds"] == len(found["seeds"])]
+    picture(rows, found["seeds"], whole, PICTURE)
     return 0
