@@ -192,15 +192,22 @@ class Surrogate:
             foretold[left_out] = regression.foretold(self._x[kept], self._y[kept], self._x[left_out], seed)
         return _spearman(foretold, self._y)
 
-    def opinion(self, candidates: NDArray[np.float64]) -> Vector:
+    def opinion(self, candidates: Vector) -> Vector:
         """Return the scores of `candidates`, rows of `features`, foretold from a random sample of what was seen.
 
         Each call draws another sample (with replacement): opinions differ where little is known.
         """
         sample = self._rng.integers(len(self._y), size=len(self._y))
+        return self._foretold(sample, candidates, int(self._rng.integers(2**31)))
+
+    def expectation(self, candidates: Vector) -> Vector:
+        """Return the scores of `candidates`, rows of `features`, foretold from all that was seen."""
+        return self._foretold(np.arange(len(self._y)), candidates, 0)
+
+    def _foretold(self, learned: NDArray[np.int64], candidates: Vector, seed: int) -> Vector:
         # What lies beyond all that was seen counts as its edge: a linear model would go on without end.
         within = np.clip(candidates, self._x.min(0), self._x.max(0))
-        return self._regression.foretold(self._x[sample], self._y[sample], within, int(self._rng.integers(2**31)))
+        return self._regression.foretold(self._x[learned], self._y[learned], within, seed)
 
 
 class Linear:

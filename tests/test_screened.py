@@ -211,6 +211,16 @@ def test_each_candidate_says_why_it_was_chosen() -> None:
     assert len({c.model.id for c in candidates}) == len(candidates)
 
 
+def test_what_is_foretold_of_a_candidate_is_near_what_there_is() -> None:
+    """It is learned from all that was seen: what samples of the first 16 foretell may lie far beyond."""
+    for seed in range(3):
+        noise = np.random.default_rng(seed)
+        candidates = run(search(seed, generations=3), lambda graph, noise=noise: worth(graph) + 0.06 * noise.normal())  # type: ignore[misc]
+        predicted = [c.predicted for c in candidates if c.predicted is not None]
+        assert predicted
+        assert max(predicted) < max(worth(c.model) for c in candidates) + 0.06  # type: ignore[arg-type]
+
+
 def test_without_trust_everything_is_drawn() -> None:
     noise = random.Random(0)
     reasons = [c.reason for c in run(search(), lambda graph: noise.random())]

@@ -91,6 +91,9 @@ class _Whim:
     def opinion(self, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._rng.random(len(candidates))
 
+    def expectation(self, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.full(len(candidates), np.nan)
+
 
 class _SameStart(Strategy):
     """Begins with the networks that the other arms begin with."""

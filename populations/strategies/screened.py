@@ -45,6 +45,9 @@ class Judge(Protocol):
     def opinion(self, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of `candidates`, rows of features, as they are foretold this time; greater is better."""
 
+    def expectation(self, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return them as they are foretold best."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -154,6 +157,7 @@ class Screened(Strategy):
         judge = self.judge(lesson, rng)
         pool = self.candidates(lesson.parents, rng) if judge else []
         rows = np.array([features(proposal.graph) for proposal in pool])
+        expected = judge.expectation(rows) if judge and pool else np.empty(0)
         chosen, taken = list[Candidate](), set[int]()
         for number in range(self._asked, self._asked + self.size(generation)):
             if judge is None or number % UNIFORM == 0 or len(taken) == len(pool):
@@ -164,7 +168,7 @@ class Screened(Strategy):
             foretold[list(taken)] = -np.inf
             best = int(np.argmax(foretold))
             taken.add(best)
-            told, proposal = float(self.settings.objectives[0].weight * foretold[best]), pool[best]
+            told, proposal = float(self.settings.objectives[0].weight * expected[best]), pool[best]
             about = number, generation, proposal.parent, proposal.genome, proposal.graph
             chosen.append(Candidate(*about, reason="screened", predicted=told))
         return chosen
