@@ -1,8 +1,8 @@
 """python -m benchmarks.searches foretold: how well scores of unseen networks are foretold, by how many were seen.
 
 Each regression learns from some of the recorded population, by their first short score, and is judged by the rank
-correlation of what it foretells of others with the test accuracy of their second short training. Then the same where
-racing pruned most of those that are learned from, by what these count as.
+correlation of what it foretells of others with the test accuracy of their second short training. Then one of them
+learns from networks that were raced, most of which are pruned: there are several ways to count these.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ def whole(split: Split) -> dict[str, float]:
 
 
 def raced(split: Split) -> dict[str, float]:
-    """Return that of the regression `RACED`, by what the networks count as that a race has pruned."""
+    """Return the correlation of the regression `RACED` for each way to count those that a race has pruned."""
     pool, seen = split.pool, split.seen
     racing = Racing(pool)
     trained = [racing.train(int(place)) for place in seen]
