@@ -2,7 +2,8 @@
 
 Plain trees on features of the graph found in 80 trainings of NAS-Bench-201 what random search needs more than 450 for
 (Krishnakumar et al. 2022 and later, "zc_combine", arXiv 2404.16551); GBDT-NAS is the same idea (arXiv 2007.04785).
-Up to a hundred networks teach a linear model of six features more than one of all (docs/better-than-random.md).
+From fewer than a hundred networks, a linear model learns more with six features than with all (see
+docs/better-than-random.md).
 """
 
 import math

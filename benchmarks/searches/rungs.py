@@ -17,7 +17,7 @@ from benchmarks.searches import population
 from benchmarks.searches.finding import enough, finding
 from benchmarks.searches.table import Row
 from cgp import Graph
-from populations.search.racing import promoted
+from populations.search.racing import Rung
 from populations.search.rung_scores import FEWEST, RUNG_SCORES
 from populations.surrogate import Linear, Seen
 
@@ -82,15 +82,14 @@ class Race:
 
     def __init__(self, graphs: Sequence[Graph], accuracies: Vector, scores: str, window: int) -> None:
         """`accuracies` are those of `graphs` at the rung; each is judged by `scores` among the last `window`."""
-        self._graphs, self._accuracies = graphs, accuracies
-        self._ranking, self._window, self._count = RUNG_SCORES[scores](), window, 0
+        self._graphs, self._accuracies, self._count = graphs, accuracies, 0
+        self._rung = Rung(1, window, RUNG_SCORES[scores]())  # a curve begins with what counts here
 
     def goes_on(self, place: int) -> bool:
         """Return whether the network at `place`, the next to reach the rung, goes on."""
         number, self._count = self._count, self._count + 1
-        self._ranking.enter(number, self._graphs[place], float(self._accuracies[place]))
-        own, *others = self._ranking.ranked(range(number, max(-1, number - self._window), -1))
-        return sum(score > own for score in others) < promoted(len(others) + 1)
+        self._rung.enter(number, self._graphs[place], [{"val_accuracy": float(self._accuracies[place])}])
+        return bool(self._rung.verdict(number))
 
 
 def raced(of: Trainings, epoch: int, order: NDArray[np.int64], scores: str, window: int) -> list[float]:

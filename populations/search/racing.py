@@ -83,8 +83,8 @@ def last_epoch(job: Job) -> int:
     return job.until or job.epochs
 
 
-class _Scores:
-    """What jobs scored at one rung (greater is better)."""
+class Rung:
+    """What jobs scored at one rung (greater is better), and which of them go on."""
 
     def __init__(self, rung: int, window: int, scores: Accuracies) -> None:
         """Each score, as `scores` has it, is ranked among the last `window`."""
@@ -129,7 +129,7 @@ class Race:
     def __init__(self, rungs: Sequence[int] = (), window: int = 1, scores: type[Accuracies] = Accuracies) -> None:
         """`rungs` in epochs, ascending; each score, as `scores` has it, is ranked among the last `window` there."""
         self.rungs, self.window = tuple(rungs), window
-        self._scores = {rung: _Scores(rung, window, scores()) for rung in rungs}
+        self._scores = {rung: Rung(rung, window, scores()) for rung in rungs}
         self._paused: dict[Key, tuple[Job, int]] = {}  # job, and the rung where it waits for its verdict
         self._latest: dict[Key, Result] = {}  # of trainings that came to a rung and have not ended, as of their last
 

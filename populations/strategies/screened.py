@@ -46,7 +46,7 @@ class Judge(Protocol):
         """Return the scores of `candidates`, rows of features, as they are foretold this time; greater is better."""
 
     def expectation(self, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return them as they are foretold best."""
+        """Return their scores as they are foretold from all that was seen."""
 
 
 @dataclass(frozen=True)
